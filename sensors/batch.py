@@ -1,0 +1,49 @@
+"""A batch: messages of one partition as they were received, packed for the journal (architecture §3.2).
+
+Payloads are kept untouched. Each message has an *ordinal*: its place in the partition's numbering, which the
+one bridge that writes the partition continues without gaps. So the ordinals say how many messages were
+received, independently of what the worker counts afterwards; the ledger compares the two.
+"""
+
+import msgspec
+
+MESSAGES_MAX = 500
+AGE_MS_MAX = 50
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True):
+    """Messages of one partition, in columns of equal length.
+
+    `first` is the ordinal of the first message; times are milliseconds UTC. `redelivered` holds the indices of
+    messages that the broker marked DUP. `pending` is how many messages the bridge held unjournaled when it
+    sealed this batch. A batch without messages is the bridge's heartbeat.
+    """
+
+    partition: int
+    first: int
+    sealed_at: int
+    bridge: str
+    pending: int
+    topics: list[str]
+    payloads: list[bytes]
+    received_at: list[int]
+    redelivered: list[int] = []
+
+    @property
+    def after(self) -> int:
+        """The ordinal that the next batch of the partition starts with."""
+        return self.first + len(self.topics)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Batch)
+
+
+def encode(batch: Batch) -> bytes:
+    """MessagePack, array-like; stable across versions by adding fields at the end only."""
+    return _encoder.encode(batch)
+
+
+def decode(record: bytes) -> Batch:
+    """The inverse of `encode`; raises msgspec.MsgspecError on bytes that no bridge wrote."""
+    return _decoder.decode(record)

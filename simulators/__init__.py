@@ -1,0 +1,1 @@
+"""A seeded city over real MQTT, and feeds of recorded series."""

@@ -1,0 +1,1 @@
+"""The processor: Faust agents over a deterministic core of panes, KPIs, alerts and checkpoints."""

@@ -1,0 +1,159 @@
+"""What one checkpoint transaction carries (architecture §4), as plain data; `sql_store` writes and reads it."""
+
+import msgspec
+
+from streams.alert import Alert, AlertStep
+from streams.beat import Counts, Rejection, Value
+
+ROLL_UP = -1
+"""The partition number under which the roll-up keeps its own checkpoint."""
+
+
+class PaneRow(msgspec.Struct, frozen=True):
+    """One pane of one series. `series` is "<kind>/<quantity>/<pane_s>", `entity` a unit code or
+    "<unit>/<source>", `field` a field of public services or "". `hits` counts readings within each share bound,
+    `bins` are the log-bin counts as packed bytes; `first_offset` and `last_offset` bound the journal records it
+    came from.
+    """
+
+    series: str
+    entity: str
+    field: str
+    pane: int
+    n: int
+    total: float
+    low: float
+    high: float
+    first_time: int
+    first_value: float
+    last_time: int
+    last_value: float
+    hits: bytes
+    bins: bytes
+    first_offset: int
+    last_offset: int
+
+
+class TicketRow(msgspec.Struct, frozen=True):
+    """A queue ticket that still has something to say; times ms UTC, None where not yet known."""
+
+    desk: str
+    ticket: str
+    taken: int | None
+    called: int | None
+    served: int | None
+    left: int | None
+    field: str
+    touched: int
+
+
+class SourceRow(msgspec.Struct, frozen=True):
+    """A source: when it spoke first and last (received), its newest observed time, its status and numbering."""
+
+    unit: str
+    kind: str
+    source: str
+    first_seen: int
+    last_seen: int
+    observed: int
+    status: str
+    online: bool
+    sequence: int | None
+
+
+class SeenRow(msgspec.Struct, frozen=True):
+    """Hashes (8 bytes each) of identities first seen in this checkpoint; dropped once `until` (event time) is past."""
+
+    until: int
+    keys: bytes
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """Outcomes of one partition, kind and minute of reception (ms UTC): added to what the row already has."""
+
+    kind: str
+    minute: int
+    counts: Counts
+
+
+class Mail(msgspec.Struct, frozen=True):
+    """Something to send. `id` is deterministic, so that the same content is never sent twice."""
+
+    id: str
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+    created_at: int
+
+
+class SummaryRow(msgspec.Struct, frozen=True):
+    """A summary that was made: its digest, facts (JSON) and text in both languages."""
+
+    id: str
+    at: int
+    digest: str
+    facts: bytes
+    text_vi: str
+    text_en: str
+
+
+class Partial(msgspec.Struct, frozen=True):
+    """A partition's mergeable share of one window, for the roll-up; `cells` is the packed columns."""
+
+    kpi: str
+    end: int
+    cells: bytes
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """Everything that one partition's transaction writes.
+
+    `expected` is the offset the database must still have (the fence), `offset` the next one to read; `ordinal`
+    the messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
+    `applied` are the ids of commands carried out. `dropped_panes_before` maps a series to the pane before which
+    its rows may go; `seen_until` is the event time before which identities may go.
+    """
+
+    partition: int
+    expected: int
+    offset: int
+    ordinal: int
+    at: int
+    clock: bytes
+    totals: Counts
+    panes: list[PaneRow] = []
+    tickets: list[TicketRow] = []
+    tickets_done: list[tuple[str, str]] = []
+    sources: list[SourceRow] = []
+    seen: list[SeenRow] = []
+    values: list[Value] = []
+    partials: list[Partial] = []
+    alerts: list[Alert] = []
+    steps: list[AlertStep] = []
+    rejections: list[Rejection] = []
+    ledger: list[LedgerRow] = []
+    applied: list[str] = []
+    mails: list[Mail] = []
+    summaries: list[SummaryRow] = []
+    pending_holds: bytes = b""
+    dropped_panes_before: dict[str, int] = {}
+    seen_until: int = 0
+
+
+class Recovered(msgspec.Struct):
+    """What a partition starts again from. `offset` -1 and empty lists when it has never run."""
+
+    offset: int
+    ordinal: int
+    clock: bytes
+    totals: Counts
+    panes: list[PaneRow]
+    tickets: list[TicketRow]
+    sources: list[SourceRow]
+    seen: list[SeenRow]
+    values: list[Value]
+    partials: list[Partial]
+    alerts: list[Alert]
+    occurrences: dict[tuple[str, str, str], int]
+    pending_holds: bytes
