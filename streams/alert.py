@@ -82,7 +82,7 @@ class Alert(msgspec.Struct):
 
 
 class AlertStep(msgspec.Struct, frozen=True):
-    """A line of an alert's log: `op` is raise, return, reraise, acknowledge, comment or close; `who` empty for the system."""
+    """A line of an alert's log. `op`: raise, return, reraise, acknowledge, comment, close; `who` empty: the system."""
 
     alert: str
     revision: int
