@@ -1,0 +1,231 @@
+"""One contract for both journals: the embedded shape's SQLite file, and a real Apache Kafka of the cluster."""
+
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import pytest
+
+from sensors.batch import Batch, decode
+from sensors.errors import SettingsError, Unavailable
+from sensors.journal import JournalReader, JournalWriter
+from sensors.sqlite_journal import SqliteJournal
+
+pytestmark = pytest.mark.anyio
+
+PARTITIONS = 4
+
+
+class Shelf(Protocol):
+    """Where one test's journal stands: opens as many handles as asked for, and closes them at the end."""
+
+    async def writer(self) -> JournalWriter: ...
+
+    async def reader(self) -> JournalReader: ...
+
+    async def close(self) -> None: ...
+
+
+class SqliteShelf:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "journal.sqlite"
+        self.handles: list[SqliteJournal] = []
+
+    async def writer(self) -> SqliteJournal:
+        self.handles.append(SqliteJournal.open(self.path, PARTITIONS))
+        return self.handles[-1]
+
+    reader = writer
+
+    async def close(self) -> None:
+        for handle in self.handles:
+            await handle.close()
+
+
+@pytest.fixture(params=["sqlite"])
+async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    made: Shelf = SqliteShelf(tmp_path)
+    yield made
+    await made.close()
+
+
+def batch(partition: int, first: int, *payloads: bytes, sealed_at: int = 1_000) -> Batch:
+    topics = ["ioc/06694/air/s1"] * len(payloads)
+    return Batch(partition, first, sealed_at, "b1", 0, topics, list(payloads), [sealed_at] * len(payloads))
+
+
+async def payloads(reader: JournalReader, partition: int, offset: int = 0) -> list[list[bytes]]:
+    return [decode(record.batch).payloads for record in await reader.read(partition, offset)]
+
+
+async def test_a_new_journal_is_empty_and_numbers_from_zero(shelf: Shelf) -> None:
+    zeros = dict.fromkeys(range(PARTITIONS), 0)
+    assert await (await shelf.writer()).next_ordinals() == zeros
+    reader = await shelf.reader()
+    assert await reader.ends() == zeros
+    assert await reader.read(0, 0) == []
+
+
+async def test_records_come_back_in_the_order_of_appending_with_offsets_from_zero(shelf: Shelf) -> None:
+    writer, reader = await shelf.writer(), await shelf.reader()
+    await writer.append([batch(1, 0, b"a", b"b"), batch(2, 0, b"x"), batch(1, 2, b"c")])
+    await writer.append([batch(1, 3, b"d")])
+    records = await reader.read(1, 0)
+    assert [(record.partition, record.offset) for record in records] == [(1, 0), (1, 1), (1, 2)]
+    assert await payloads(reader, 1) == [[b"a", b"b"], [b"c"], [b"d"]]
+    assert await payloads(reader, 2) == [[b"x"]]
+    assert await reader.ends() == {0: 0, 1: 3, 2: 1, 3: 0}
+
+
+async def test_a_batch_comes_back_as_it_was(shelf: Shelf) -> None:
+    kept = Batch(3, 7, 123_456, "cầu-1", 5, ["ioc/06694/air/s1", "ôi/#"], [b"\x00\xff", b""], [1, 2], [1])
+    await (await shelf.writer()).append([kept])
+    [record] = await (await shelf.reader()).read(3, 0)
+    assert decode(record.batch) == kept
+
+
+async def test_ordinals_go_on_where_a_closed_writer_ended(shelf: Shelf) -> None:
+    writer = await shelf.writer()
+    await writer.append([batch(0, 0, b"a", b"b"), batch(0, 2, b"c"), batch(3, 0, b"x")])
+    await writer.append([batch(0, 3)])  # a heartbeat: a record without messages
+    await writer.close()
+    assert await (await shelf.writer()).next_ordinals() == {0: 3, 1: 0, 2: 0, 3: 1}
+
+
+async def test_reading_may_begin_in_the_middle_and_end_at_a_limit(shelf: Shelf) -> None:
+    writer, reader = await shelf.writer(), await shelf.reader()
+    await writer.append([batch(2, n, b"%d" % n) for n in range(10)])
+    assert [record.offset for record in await reader.read(2, 4, limit=3)] == [4, 5, 6]
+    assert await payloads(reader, 2, 8) == [[b"8"], [b"9"]]
+    assert await payloads(reader, 2, 10) == []
+    assert await payloads(reader, 2, 99) == []
+    assert await payloads(reader, 2, 0) == [[b"%d" % n] for n in range(10)]
+
+
+async def test_a_reader_that_found_nothing_sees_what_another_handle_writes_next(shelf: Shelf) -> None:
+    writer, reader = await shelf.writer(), await shelf.reader()
+    for turn in range(5):
+        assert await reader.read(0, turn) == []
+        assert await reader.read(0, turn) == []
+        await writer.append([batch(0, turn, b"%d" % turn)])
+        assert await payloads(reader, 0, turn) == [[b"%d" % turn]]
+
+
+async def test_an_append_of_nothing_is_nothing(shelf: Shelf) -> None:
+    await (await shelf.writer()).append([])
+    assert await (await shelf.reader()).ends() == dict.fromkeys(range(PARTITIONS), 0)
+
+
+async def test_a_handle_can_be_closed_twice(shelf: Shelf) -> None:
+    writer, reader = await shelf.writer(), await shelf.reader()
+    for handle in (writer, reader, writer, reader):
+        await handle.close()
+
+
+# What SQLite alone must show.
+
+
+async def test_sqlite_keeps_the_number_of_partitions_it_was_made_with(tmp_path: Path) -> None:
+    await SqliteJournal.open(tmp_path / "journal.sqlite", 8).close()
+    with pytest.raises(SettingsError, match=r"--partitions 4.*made with 8"):
+        SqliteJournal.open(tmp_path / "journal.sqlite", 4)
+
+
+async def test_sqlite_refuses_a_file_that_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"not a database, but long enough to be asked " * 100)
+    with pytest.raises(SettingsError, match="not a journal"):
+        SqliteJournal.open(tmp_path / "journal.sqlite", 4)
+
+
+async def test_sqlite_is_unavailable_while_another_holds_the_file_and_keeps_nothing_of_the_append(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal.open(path, PARTITIONS, wait_s=0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            await journal.append([batch(0, 0, b"a"), batch(1, 0, b"b")])
+        other.execute("ROLLBACK")
+    assert await journal.ends() == dict.fromkeys(range(PARTITIONS), 0)
+    await journal.append([batch(0, 0, b"a"), batch(1, 0, b"b")])
+    assert journal.ends_ordinals() == {0: 1, 1: 1, 2: 0, 3: 0}
+    await journal.close()
+
+
+async def test_sqlite_keeps_all_batches_of_an_append_or_none(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite", PARTITIONS)
+    with pytest.raises(AssertionError, match="no partition 4"):
+        await journal.append([batch(0, 0, b"a"), batch(4, 0, b"b")])
+    assert await journal.read(0, 0) == []
+    assert await journal.next_ordinals() == dict.fromkeys(range(PARTITIONS), 0)
+    await journal.close()
+
+
+async def test_sqlite_drops_old_records_but_none_that_is_not_checkpointed(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite", PARTITIONS, retain_s=10)
+    for partition in (0, 1, 2):
+        await journal.append([batch(partition, n, b"%d" % n, sealed_at=n * 1_000) for n in range(10)])
+    # At 15 s, what was sealed before 5 s is old; partition 1 is checkpointed up to 2, partition 2 not at all.
+    assert await journal.trim(15_000, {0: 10, 1: 2}) == 5 + 2
+    assert [record.offset for record in await journal.read(0, 0)] == [5, 6, 7, 8, 9]
+    assert [record.offset for record in await journal.read(1, 0)] == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert len(await journal.read(2, 0)) == 10
+    await journal.close()
+
+
+async def test_sqlite_drops_the_oldest_of_all_partitions_above_its_size(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite", PARTITIONS, retain_bytes=50_000)
+    for n in range(40):
+        await journal.append([batch(n % 2, n // 2, bytes(2_000), sealed_at=n)])
+    assert await journal.trim(1_000, {0: 20, 1: 20}) == 16
+    assert [record.offset for record in await journal.read(0, 0)] == list(range(8, 20))
+    assert [record.offset for record in await journal.read(1, 0)] == list(range(8, 20))
+    assert await journal.trim(1_000, {0: 20, 1: 20}) == 0
+    await journal.close()
+
+
+async def test_sqlite_offsets_and_ordinals_go_on_after_retention_emptied_a_partition(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal.open(path, PARTITIONS, retain_s=1)
+    await journal.append([batch(0, n, b"x") for n in range(2_500)])  # more than one transaction of retention
+    assert await journal.trim(10_000_000, {0: 2_500}) == 2_500
+    await journal.close()
+    journal = SqliteJournal.open(path, PARTITIONS)
+    assert (await journal.next_ordinals())[0] == 2_500
+    await journal.append([batch(0, 2_500, b"next")])
+    assert [record.offset for record in await journal.read(0, 0)] == [2_500]
+    await journal.close()
+
+
+WRITE_AND_DIE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from sensors.batch import Batch
+from sensors.sqlite_journal import SqliteJournal
+
+async def write():
+    journal = SqliteJournal.open(Path(sys.argv[1]), 4)
+    for n in range(50):
+        await journal.append([Batch(p, n, 0, "b", 0, ["t"], [b"%d" % n], [0]) for p in range(4)])
+        print(n, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(write())
+"""
+
+
+async def test_sqlite_has_every_append_that_returned_before_its_process_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    reader = SqliteJournal.open(path, PARTITIONS)
+    died = await anyio.run_process([sys.executable, "-c", WRITE_AND_DIE, str(path)], check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert died.stdout.split()[-1] == b"49"
+    assert await reader.next_ordinals() == reader.ends_ordinals() == dict.fromkeys(range(PARTITIONS), 50)
+    assert len(await reader.read(3, 0)) == 50
+    await reader.close()
