@@ -25,6 +25,7 @@ Reason = Literal[
     "clock_not_set",    # observed before 2000: a device that does not know the time
     "unknown_event",    # an event type that the kind does not have
     "missing_data",     # an event without the data its type needs
+    "too_many_sources", # a partition keeps up to 100,000 sources
 ]
 
 

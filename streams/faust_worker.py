@@ -1,0 +1,209 @@
+"""The Faust agents `observe` and `roll_up`: one code over channels (embedded) and over Kafka topics (cluster).
+
+`build_embedded` runs the agents without a started app and feeds their channel from the SQLite journal.
+`build_cluster` gives a Faust worker on Kafka: acknowledged only after the checkpoint that covers a record has been
+committed (architecture §4), partitions dropped on every rebalance and recovered at their next record.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import msgspec
+from sensors.kafka_journal import create_topics
+
+from sensors.errors import Unavailable
+from sensors.journal import Record
+from sensors.sqlite_journal import SqliteJournal
+from streams.beat_engine import Engine
+from streams.catalogue import Catalogue
+from streams.checkpoint import ROLL_UP
+from streams.live import LiveStore
+from streams.roll_up import Report
+from streams.sql_store import SqlStore
+
+POLL_S = 0.02
+READ_RECORDS = 64
+CHANNEL_MAX = 64
+TRIM_S = 600.0
+REPORTS_TOPIC = "ioc.partials"
+
+_decode_report = msgspec.msgpack.Decoder(Report).decode
+
+
+class EmbeddedWorker:
+    """The agents on channels, in the caller's event loop; no broker, no started app."""
+
+    def __init__(
+        self, catalogue: Catalogue, store: SqlStore, live: LiveStore, journal: SqliteJournal, clock: Callable[[], int]
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._app = faust.App("ioc", broker="kafka://127.0.0.1:9", store="memory://", web_enabled=False)
+        self._records = self._app.channel(maxsize=CHANNEL_MAX)
+        self._reports = self._app.channel(maxsize=CHANNEL_MAX)
+        self.engine = Engine(catalogue, store, live, clock, self._send_report, journal.ends_ordinals)
+        self._agents = [
+            self._app.agent(self._records, name="observe")(self._observe),
+            self._app.agent(self._reports, name="roll_up")(self._roll_up),
+        ]
+
+    async def _observe(self, records: Any) -> None:
+        async for record in records:
+            await self.engine.observe(record)
+
+    async def _roll_up(self, reports: Any) -> None:
+        async for report in reports:
+            await self.engine.report(report)
+
+    async def _send_report(self, report: Report) -> None:
+        await self._reports.send(value=report)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Recover, then process until `stop`; returns after the last checkpoint. Any failure ends it."""
+        self._app.finalize()
+        self._app.flow_control.resume()
+        partitions = sorted(await self._journal.ends())
+        for partition in partitions:
+            await self.engine.own(partition)
+        await self.engine.own_roll_up()
+        for agent in self._agents:
+            await agent.start()
+        feed = asyncio.create_task(self._feed(partitions))
+        trim = asyncio.create_task(self._trim())
+        beats = asyncio.create_task(self.engine.run(stop))
+        try:
+            done, _ = await asyncio.wait({feed, trim, beats}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            feed.cancel()
+            trim.cancel()
+            for agent in self._agents:
+                await agent.stop()
+
+    async def _feed(self, partitions: list[int]) -> None:
+        """Read on from where each partition is, a few records at a time, in turn."""
+        offsets = {partition: self.engine.offset(partition) for partition in partitions}
+        while True:
+            got = 0
+            for partition in partitions:
+                try:
+                    records = await self._journal.read(partition, offsets[partition], READ_RECORDS)
+                except Unavailable:
+                    continue
+                for record in records:
+                    await self._records.send(value=record)
+                    offsets[partition] = record.offset + 1
+                got += len(records)
+            if not got:
+                await asyncio.sleep(POLL_S)
+
+    async def _trim(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_S)
+            try:
+                await self._journal.trim(self._clock(), self.engine.keep_from())
+            except Unavailable:
+                continue
+
+
+class ClusterWorker:
+    """A Faust worker on Kafka; N of them share the partitions as one consumer group."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        store: SqlStore,
+        live: LiveStore,
+        servers: str,
+        partitions: int,
+        clock: Callable[[], int],
+        topic: str = "ioc.batches",
+        session_timeout_s: float = 6.0,
+        data_folder: str | None = None,
+    ) -> None:
+        self._servers = servers
+        self._topics = {topic: partitions, REPORTS_TOPIC: 1}
+        self.app = faust.App(
+            "ioc-worker",
+            broker=f"kafka://{servers}",
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_partitions=partitions,
+            broker_session_timeout=session_timeout_s,
+            broker_heartbeat_interval=session_timeout_s / 3,
+            broker_commit_interval=1.0,
+            consumer_auto_offset_reset="earliest",
+            producer_compression_type="lz4",
+            stream_wait_empty=False,
+            datadir=data_folder or os.devnull,
+        )
+        self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
+        self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
+        self.engine = Engine(catalogue, store, live, clock, self._send_report, is_alone=False)
+        self.app.agent(self._batches, name="observe")(self._observe)
+        self.app.agent(self._reports, name="roll_up")(self._roll_up)
+        self.app.on_partitions_revoked.connect(self._revoked)
+        self.app.on_partitions_assigned.connect(self._assigned)
+        self._topic = topic
+        self._stop = asyncio.Event()
+
+    async def _observe(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            record = Record(message.partition, message.offset, event.value)
+            await self.engine.observe(record, _acknowledging(event))
+
+    async def _roll_up(self, stream: Any) -> None:
+        async for value in stream:
+            await self.engine.report(_decode_report(value))
+
+    async def _send_report(self, report: Report) -> None:
+        if report.partials or report.silent is not None:
+            await self._reports.send(value=msgspec.msgpack.encode(report))
+
+    async def _revoked(self, app: Any, revoked: set[Any], **_: Any) -> None:
+        self._drop(revoked)
+
+    async def _assigned(self, app: Any, assigned: set[Any], **_: Any) -> None:
+        self._drop(assigned)
+        for place in assigned:
+            if place.topic == self._topic:
+                await self.engine.own(place.partition)
+            elif place.topic == REPORTS_TOPIC:
+                await self.engine.own_roll_up()
+
+    def _drop(self, places: set[Any]) -> None:
+        """Everything goes, also what stays with us: Faust revokes all, and another may have written since."""
+        for place in places:
+            if place.topic == self._topic:
+                self.engine.disown(place.partition)
+            elif place.topic == REPORTS_TOPIC:
+                self.engine.disown(ROLL_UP)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
+        await create_topics(self._servers, self._topics)
+        worker = faust.Worker(self.app, loglevel="warning", redirect_stdouts=False, console_port=None)
+        self.app.finalize()
+        await self.app.start()
+        beats = asyncio.create_task(self.engine.run(stop))
+        crashed = asyncio.create_task(self.app.wait_until_stopped())
+        try:
+            done, _ = await asyncio.wait({beats, crashed}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            del worker
+            await self.app.stop()
+
+
+def _acknowledging(event: Any) -> Callable[[], Awaitable[None]]:
+    async def acknowledge() -> None:
+        event.ack()
+
+    return acknowledge

@@ -1,0 +1,83 @@
+"""What the worker says, as keys and JSON values of the live store (streams.live lists them)."""
+
+from typing import Any
+
+import msgspec
+
+from streams.alert import Alert
+from streams.beat import Counts, Value
+from streams.catalogue import Catalogue
+
+_encode = msgspec.json.Encoder().encode
+
+
+def value_entry(value: Value) -> tuple[str, bytes]:
+    """`k:<kpi>@<scope>`."""
+    return f"k:{value.kpi}@{value.scope}", _encode(
+        {
+            "v": value.value,
+            "n": value.n,
+            "src": value.sources,
+            "from": value.start,
+            "to": value.end,
+            "as": value.as_of,
+            "st": value.state,
+            "rev": value.revision,
+        }
+    )
+
+
+def alert_entry(alert: Alert, catalogue: Catalogue) -> tuple[str, bytes | None]:
+    """`a:<id>`: the alert with the texts of its rule; None (deleted) once it is closed."""
+    key = f"a:{alert.id}"
+    if alert.state == "closed":
+        return key, None
+    return key, _encode(alert_texts(alert, catalogue))
+
+
+def alert_texts(alert: Alert, catalogue: Catalogue) -> dict[str, Any]:
+    """An alert's fields with names, headline, owner and response in both languages."""
+    described: dict[str, Any] = msgspec.to_builtins(alert)
+    rule = catalogue.rules.get(alert.rule)
+    if rule is None:
+        return described | {"name_vi": alert.rule, "name_en": alert.rule}
+    place = catalogue.place
+    owner = place.departments.get(rule.owner)
+    unit = place.units.get(alert.scope)
+    number = "–" if alert.value is None else f"{alert.value:.1f}"
+    for language in ("vi", "en"):
+        headline = getattr(rule, f"headline_{language}")
+        shown = number.replace(".", ",") if language == "vi" else number
+        described[f"headline_{language}"] = headline.replace("{value}", shown).replace(
+            "{unit}", unit.name if unit else ""
+        )
+        for name in ("name", "cause", "consequence", "response", "field"):
+            described[f"{name}_{language}"] = getattr(rule, f"{name}_{language}")
+        described[f"owner_{language}"] = getattr(owner, f"name_{language}") if owner else rule.owner
+    described["unit_vi"] = f"{unit.kind_vi} {unit.name}" if unit else ""
+    described["kpi"] = rule.kpi
+    return described
+
+
+def ledger_entry(partition: int, received: int, ordinal: int, totals: Counts) -> tuple[str, bytes]:
+    """`l:<partition>`: outcomes as of the last checkpoint; `in_flight` is numbered by the bridge, not settled yet."""
+    return f"l:{partition}", _encode(
+        {
+            "received": received,
+            "accepted": totals.accepted,
+            "duplicate": totals.duplicate,
+            "too_late": totals.too_late,
+            "rejected": totals.rejected,
+            "in_flight": received - ordinal,
+            "readings": totals.readings,
+            "readings_duplicate": totals.readings_duplicate,
+            "readings_too_late": totals.readings_too_late,
+            "readings_rejected": totals.readings_rejected,
+            "readings_set_aside": totals.readings_set_aside,
+        }
+    )
+
+
+def entry(key: str, **members: object) -> tuple[str, bytes]:
+    """Any other key with a JSON object."""
+    return key, _encode(members)

@@ -1,0 +1,291 @@
+"""Panes of one series: tumbling cells in columns, a ring of them for each row (architecture §5).
+
+A *series* is one quantity of one kind at one pane size, kept by unit or by source; a *row* is one unit (or one
+source of it), narrowed to a field where some KPI asks for it. A cell is mergeable: counts and sums add, bounds
+and newest readings compare. Sums are kept in whole millionths, so that they are exact and the order of arrival
+does not change a bit of them (a float64 holds whole numbers up to 9·10¹⁵).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams import histogram
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MILLION = 1_000_000.0
+EMPTY = np.iinfo(np.int64).min
+
+
+class SeriesSpec(NamedTuple):
+    """What a series keeps. `reach` is how many panes back must stay readable; `bounds` the share bounds
+    (at_most, at_least) counted in `hits`; `bin_high` the top of the quantile bins, 0 for none."""
+
+    kind: str
+    quantity: str
+    pane_ms: int
+    by_source: bool
+    by_field: bool
+    reach: int
+    bounds: tuple[tuple[float | None, float | None], ...]
+    bin_high: float
+
+    @property
+    def name(self) -> str:
+        by = "source" if self.by_source else "unit"
+        return f"{self.kind}/{self.quantity}/{self.pane_ms // 1000}/{by}"
+
+
+class Cells(NamedTuple):
+    """Mergeable cells in columns of one length; `total` in whole millionths; `bins` [length, bins]."""
+
+    n: Ints
+    sources: Ints
+    total: Floats
+    low: Floats
+    high: Floats
+    first_time: Ints
+    first_value: Floats
+    last_time: Ints
+    last_value: Floats
+    hits: Ints
+    bins: NDArray[np.uint32]
+
+
+FLOAT_COLUMNS = ("total", "low", "high", "first_value", "last_value")
+_NEVER = np.iinfo(np.int64).max
+
+
+def slack_of(reach: int) -> int:
+    """Panes that the ring has beyond its reach: how far time may run on within one fold."""
+    return max(16, reach // 4)
+
+
+class PaneRing:
+    """The cells of one series: arrays [rows, ring]; rows are made as entities appear."""
+
+    def __init__(self, spec: SeriesSpec) -> None:
+        self.spec = spec
+        self.size = spec.reach + slack_of(spec.reach)
+        self.rows: dict[tuple[str, str], int] = {}
+        self.row_keys: list[tuple[str, str]] = []
+        self.row_unit = np.zeros(0, np.int64)
+        self.row_field = np.zeros(0, np.int64)
+        self.dirty: set[int] = set()
+        self.bin_count = histogram.bin_count(spec.bin_high) if spec.bin_high else 0
+        self._capacity = 0
+        self._grow(8)
+
+    def _grow(self, capacity: int) -> None:
+        shape = (capacity, self.size)
+        old = self._capacity
+        fresh: dict[str, NDArray[np.generic]] = {
+            "tag": np.full(shape, EMPTY, np.int64),
+            "n": np.zeros(shape, np.int64),
+            "total": np.zeros(shape),
+            "low": np.full(shape, np.inf),
+            "high": np.full(shape, -np.inf),
+            "first_time": np.full(shape, _NEVER, np.int64),
+            "first_value": np.zeros(shape),
+            "last_time": np.full(shape, EMPTY, np.int64),
+            "last_value": np.zeros(shape),
+            "first_offset": np.full(shape, _NEVER, np.int64),
+            "last_offset": np.full(shape, EMPTY, np.int64),
+            "hits": np.zeros((*shape, len(self.spec.bounds)), np.int64),
+            "bins": np.zeros((*shape, self.bin_count), np.uint32),
+        }
+        for name, array in fresh.items():
+            if old:
+                array[:old] = getattr(self, name)
+            setattr(self, name, array)
+        self._capacity = capacity
+
+    tag: Ints
+    n: Ints
+    total: Floats
+    low: Floats
+    high: Floats
+    first_time: Ints
+    first_value: Floats
+    last_time: Ints
+    last_value: Floats
+    first_offset: Ints
+    last_offset: Ints
+    hits: Ints
+    bins: NDArray[np.uint32]
+
+    def row(self, entity: str, field: str, unit: int, field_index: int) -> int:
+        """The row of an entity (a unit code, or "unit/source") and field, made if it is new."""
+        key = (entity, field)
+        index = self.rows.get(key)
+        if index is None:
+            index = len(self.row_keys)
+            if index == self._capacity:
+                self._grow(self._capacity * 2)
+            self.rows[key] = index
+            self.row_keys.append(key)
+            self.row_unit = np.append(self.row_unit, unit)
+            self.row_field = np.append(self.row_field, field_index)
+        return index
+
+    def fold(self, rows: Ints, panes: Ints, times: Ints, values: Floats, offsets: Ints) -> Ints:
+        """Add readings to their cells; returns the flat indices of the cells touched, each once.
+
+        All columns have one length. A reading whose pane the ring has already given up is an error of ours:
+        the lateness rule upstream must have held it back.
+        """
+        flat = rows * self.size + panes % self.size
+        order = np.lexsort((values, times, flat))
+        flat, panes, times, values, offsets = flat[order], panes[order], times[order], values[order], offsets[order]
+        starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
+        ends = np.r_[starts[1:], len(flat)] - 1
+        cell = flat[starts]
+        self._renew(cell, panes[starts])
+        self._merge(
+            cell,
+            n=ends - starts + 1,
+            total=np.add.reduceat(np.rint(values * MILLION), starts),
+            low=np.minimum.reduceat(values, starts),
+            high=np.maximum.reduceat(values, starts),
+            first=(times[starts], values[starts]),
+            last=(times[ends], values[ends]),
+            offsets=(np.minimum.reduceat(offsets, starts), np.maximum.reduceat(offsets, starts)),
+        )
+        for index, (at_most, at_least) in enumerate(self.spec.bounds):
+            within = np.ones(len(values), np.int64)
+            if at_most is not None:
+                within &= values <= at_most
+            if at_least is not None:
+                within &= values >= at_least
+            self.hits.reshape(-1, len(self.spec.bounds))[cell, index] += np.add.reduceat(within, starts)
+        if self.bin_count:
+            bins = histogram.bins_of(values, self.bin_count)
+            np.add.at(self.bins.reshape(-1), flat * self.bin_count + bins, np.uint32(1))
+        self.dirty.update(cell.tolist())
+        return cell
+
+    def _renew(self, cell: Ints, pane: Ints) -> None:
+        tag = self.tag.reshape(-1)
+        assert bool((tag[cell] <= pane).all()), "a reading older than the ring reached fold()"
+        stale = cell[tag[cell] != pane]
+        if len(stale):
+            self.n.reshape(-1)[stale] = 0
+            self.total.reshape(-1)[stale] = 0
+            self.low.reshape(-1)[stale] = np.inf
+            self.high.reshape(-1)[stale] = -np.inf
+            self.first_time.reshape(-1)[stale] = _NEVER
+            self.last_time.reshape(-1)[stale] = EMPTY
+            self.first_offset.reshape(-1)[stale] = _NEVER
+            self.last_offset.reshape(-1)[stale] = EMPTY
+            if self.spec.bounds:
+                self.hits.reshape(-1, len(self.spec.bounds))[stale] = 0
+            if self.bin_count:
+                self.bins.reshape(-1, self.bin_count)[stale] = 0
+            tag[cell] = pane
+
+    def _merge(
+        self,
+        cell: Ints,
+        n: Ints,
+        total: Floats,
+        low: Floats,
+        high: Floats,
+        first: tuple[Ints, Floats],
+        last: tuple[Ints, Floats],
+        offsets: tuple[Ints, Ints],
+    ) -> None:
+        self.n.reshape(-1)[cell] += n
+        self.total.reshape(-1)[cell] += total
+        _keep(self.low.reshape(-1), cell, low, np.minimum)
+        _keep(self.high.reshape(-1), cell, high, np.maximum)
+        _keep(self.first_offset.reshape(-1), cell, offsets[0], np.minimum)
+        _keep(self.last_offset.reshape(-1), cell, offsets[1], np.maximum)
+        first_time, first_value = self.first_time.reshape(-1), self.first_value.reshape(-1)
+        time, value = first
+        wins = (time < first_time[cell]) | ((time == first_time[cell]) & (value < first_value[cell]))
+        first_time[cell[wins]], first_value[cell[wins]] = time[wins], value[wins]
+        last_time, last_value = self.last_time.reshape(-1), self.last_value.reshape(-1)
+        time, value = last
+        wins = (time > last_time[cell]) | ((time == last_time[cell]) & (value > last_value[cell]))
+        last_time[cell[wins]], last_value[cell[wins]] = time[wins], value[wins]
+
+    def window(self, rows: Ints, first_pane: int, panes: int, bound: int) -> Cells:
+        """The merge of `panes` panes from `first_pane` on, for each of `rows`; `bound` picks the share bound, −1 none.
+
+        Cells of rows without readings have n = 0.
+        """
+        index = np.arange(first_pane, first_pane + panes)
+        slot = index % self.size
+        at = np.ix_(rows, slot)
+        live = (self.tag[at] == index) & (self.n[at] > 0)
+        n = np.where(live, self.n[at], 0)
+        times = np.where(live, self.last_time[at], EMPTY)
+        newest = times.argmax(axis=1)
+        early = np.where(live, self.first_time[at], _NEVER)
+        oldest = early.argmin(axis=1)
+        line = np.arange(len(rows))
+        hits = np.zeros(len(rows), np.int64)
+        if bound >= 0:
+            hits = np.where(live, self.hits[at][:, :, bound], 0).sum(axis=1)
+        bins = (
+            (self.bins[at] * live[:, :, None]).sum(axis=1, dtype=np.uint32)
+            if self.bin_count
+            else np.zeros((len(rows), 0), np.uint32)
+        )
+        counts = n.sum(axis=1)
+        return Cells(
+            n=counts,
+            sources=(counts > 0).astype(np.int64),
+            total=np.where(live, self.total[at], 0.0).sum(axis=1),
+            low=np.where(live, self.low[at], np.inf).min(axis=1, initial=np.inf),
+            high=np.where(live, self.high[at], -np.inf).max(axis=1, initial=-np.inf),
+            first_time=early[line, oldest],
+            first_value=self.first_value[at][line, oldest],
+            last_time=times[line, newest],
+            last_value=self.last_value[at][line, newest],
+            hits=hits,
+            bins=bins,
+        )
+
+
+def _keep(array: NDArray[np.generic], cell: Ints, value: NDArray[np.generic], ufunc: np.ufunc) -> None:
+    array[cell] = ufunc(array[cell], value)
+
+
+def group(cells: Cells, groups: Ints, length: int) -> Cells:
+    """Merge cells into `length` groups; `groups` gives each cell's group. Empty groups have n = 0."""
+    n = np.zeros(length, np.int64)
+    np.add.at(n, groups, cells.n)
+    sources = np.zeros(length, np.int64)
+    np.add.at(sources, groups, cells.sources)
+    total = np.zeros(length)
+    np.add.at(total, groups, cells.total)
+    hits = np.zeros(length, np.int64)
+    np.add.at(hits, groups, cells.hits)
+    low = np.full(length, np.inf)
+    np.minimum.at(low, groups, cells.low)
+    high = np.full(length, -np.inf)
+    np.maximum.at(high, groups, cells.high)
+    bins = np.zeros((length, cells.bins.shape[1]), np.uint32)
+    np.add.at(bins, groups, cells.bins)
+    first_time, first_value = _ends(cells.first_time, cells.first_value, groups, length, newest=False)
+    last_time, last_value = _ends(cells.last_time, cells.last_value, groups, length, newest=True)
+    return Cells(n, sources, total, low, high, first_time, first_value, last_time, last_value, hits, bins)
+
+
+def _ends(time: Ints, value: Floats, groups: Ints, length: int, newest: bool) -> tuple[Ints, Floats]:
+    """For each group the value at the newest (or oldest) time; ties go to the larger (smaller) value."""
+    order = np.lexsort((value, time, groups)) if newest else np.lexsort((-value, -time, groups))
+    times = np.full(length, EMPTY if newest else _NEVER, np.int64)
+    values = np.zeros(length)
+    times[groups[order]] = time[order]
+    values[groups[order]] = value[order]
+    return times, values
+
+
+def concatenate(parts: list[Cells]) -> Cells:
+    """Cells of several partitions one behind the other, ready for `group`."""
+    return Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -1,0 +1,55 @@
+"""Panes to checkpoint rows and back."""
+
+import numpy as np
+
+from streams.catalogue import Catalogue
+from streams.checkpoint import PaneRow
+from streams.pane import PaneRing
+
+
+def pane_rows(rings: dict[str, PaneRing]) -> list[PaneRow]:
+    """The rows of all cells touched since the last call."""
+    rows = []
+    for name, ring in rings.items():
+        for flat in sorted(ring.dirty):
+            row, slot = divmod(flat, ring.size)
+            entity, field = ring.row_keys[row]
+            at = (row, slot)
+            rows.append(
+                PaneRow(
+                    name, entity, field, int(ring.tag[at]), int(ring.n[at]), float(ring.total[at]),
+                    float(ring.low[at]), float(ring.high[at]), int(ring.first_time[at]), float(ring.first_value[at]),
+                    int(ring.last_time[at]), float(ring.last_value[at]), ring.hits[at].tobytes(),
+                    _sparse(ring.bins[at]), int(ring.first_offset[at]), int(ring.last_offset[at]),
+                )
+            )
+        ring.dirty.clear()
+    return rows
+
+
+def restore_panes(rings: dict[str, PaneRing], rows: list[PaneRow], catalogue: Catalogue) -> None:
+    """Put recovered rows back into their rings; rows of series that no KPI needs any more are passed over."""
+    for row in sorted(rows, key=lambda row: row.pane):
+        ring = rings.get(row.series)
+        unit = catalogue.unit_index.get(row.entity.split("/")[0])
+        field = catalogue.field_index.get(row.field)
+        if ring is None or unit is None or field is None:
+            continue
+        at = (ring.row(row.entity, row.field, unit, field), row.pane % ring.size)
+        ring.tag[at], ring.n[at], ring.total[at] = row.pane, row.n, row.total
+        ring.low[at], ring.high[at] = row.low, row.high
+        ring.first_time[at], ring.first_value[at] = row.first_time, row.first_value
+        ring.last_time[at], ring.last_value[at] = row.last_time, row.last_value
+        ring.first_offset[at], ring.last_offset[at] = row.first_offset, row.last_offset
+        hits = np.frombuffer(row.hits, dtype=np.int64)
+        if len(hits) == ring.hits.shape[2]:
+            ring.hits[at] = hits
+        if ring.bin_count:
+            pairs = np.frombuffer(row.bins, dtype=np.uint32).reshape(-1, 2)
+            ring.bins[at] = 0
+            ring.bins[(*at, pairs[:, 0])] = pairs[:, 1]
+
+
+def _sparse(bins: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> bytes:
+    used = np.flatnonzero(bins)
+    return np.stack((used.astype(np.uint32), bins[used]), axis=1).tobytes() if len(used) else b""

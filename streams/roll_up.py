@@ -1,0 +1,194 @@
+"""The roll-up: partitions' shares of a window are merged into former districts and the whole place.
+
+State-based: for each window the newest share of each partition counts, so a share that is told twice, or again
+after a crash, changes nothing.
+"""
+
+import msgspec
+import numpy as np
+
+from streams.alert import Alert, AlertStep, Command
+from streams.alert_life import AlertBook
+from streams.beat import Counts, State, Value
+from streams.catalogue import Catalogue
+from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
+from streams.measure import combine
+from streams.pane import EMPTY, concatenate, group
+from streams.partial import Share, cells_of, unpack_share
+from streams.partition import Beat
+from streams.window import Closed
+
+KEPT_MS = 3 * 86_400_000
+HOUSEKEEPING_MS = 60_000
+
+
+class Report(msgspec.Struct, array_like=True, frozen=True):
+    """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked)."""
+
+    partition: int
+    partials: list[Partial]
+    silent: dict[str, int] | None
+
+
+class RollUp:
+    """The merged windows of districts and the whole place, with their own alerts and checkpoint."""
+
+    def __init__(self, catalogue: Catalogue, recovered: Recovered, now: int) -> None:
+        self._catalogue = catalogue
+        self._shares: dict[tuple[str, int], dict[int, Share]] = {}
+        self._told: dict[tuple[str, int], int] = {}
+        self._dirty: set[tuple[str, int]] = set()
+        self._closed: dict[tuple[str, str, int], Closed] = {}
+        self._newest: dict[tuple[str, str], Value] = {}
+        self._silent: dict[int, dict[str, int]] = {}
+        rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
+        self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
+        self._expected = recovered.offset
+        self._beats = max(recovered.offset, 0)
+        self._kept_house_at = now
+        self._clear_checkpoint()
+        for value in recovered.values:
+            self._closed[value.kpi, value.scope, value.end] = Closed(value.revision, value.n, value.value)
+            known = self._newest.get((value.kpi, value.scope))
+            if known is None or known.end <= value.end:
+                self._newest[value.kpi, value.scope] = value
+        self.receive(recovered.partials, now)
+
+    def _clear_checkpoint(self) -> None:
+        self._values: list[Value] = []
+        self._changed: dict[str, Alert] = {}
+        self._steps: list[AlertStep] = []
+        self._applied: list[str] = []
+
+    def receive(self, partials: list[Partial], now: int) -> None:
+        """Take partitions' shares in; of each partition and window the newest counts."""
+        for partial in partials:
+            if partial.kpi not in self._catalogue.kpis:
+                continue
+            share = unpack_share(partial)
+            key = (partial.kpi, partial.end)
+            self._shares.setdefault(key, {})[share.partition] = share
+            self._told[key] = now
+            self._dirty.add(key)
+
+    def report(self, report: Report, now: int) -> None:
+        """Take one partition's report of a beat in."""
+        self.receive(report.partials, now)
+        if report.silent is not None:
+            self._silent[report.partition] = report.silent
+
+    def silent(self) -> dict[str, int]:
+        """All sources now silent: "unit/kind/source" → when they last spoke (ms UTC)."""
+        return {name: at for sources in self._silent.values() for name, at in sources.items()}
+
+    def newest_values(self) -> list[Value]:
+        """The newest value of every KPI and scope."""
+        return list(self._newest.values())
+
+    def command(self, command: Command, now: int) -> None:
+        """Carry out a person's command; raises CommandRefused in words."""
+        self._alerts.apply(command, now)
+        self._applied.append(command.id)
+
+    def has_alert(self, alert: str) -> bool:
+        return any(known.id == alert for known in self._alerts.open())
+
+    def evaluate(self, now: int) -> Beat:
+        """Merge what changed; step the place's own alerts."""
+        beat = Beat(ROLL_UP, now)
+        for kpi, end in sorted(self._dirty, key=lambda key: key[1]):
+            self._merge(beat, kpi, end)
+        self._dirty.clear()
+        self._step_alerts(beat, now)
+        self._beats += 1
+        beat.offset = self._beats
+        if now - self._kept_house_at >= HOUSEKEEPING_MS:
+            self._keep_house(now)
+        return beat
+
+    def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
+        kpi = self._catalogue.kpis[kpi_id]
+        shares = list(self._shares[kpi_id, end].values())
+        scopes = np.array([scope for share in shares for scope in share.scopes], dtype=np.int64)
+        if not len(scopes):
+            return
+        cells = group(concatenate([cells_of(share) for share in shares]), scopes, len(self._catalogue.scope_codes))
+        values = combine(kpi, cells)
+        closed = all(share.is_closed for share in shares)
+        for scope in np.unique(scopes).tolist():
+            raw = float(values[scope])
+            newest = int(cells.last_time[scope])
+            value = self._value(
+                kpi_id, self._catalogue.scope_codes[scope], end, kpi.window_s * 1000, None if np.isnan(raw) else raw,
+                int(cells.n[scope]), int(cells.sources[scope]), end if newest == EMPTY else newest, closed,
+            )
+            if value is None:
+                continue
+            if value.state != "provisional":
+                self._values.append(value)
+                beat.closed.append(value)
+            known = self._newest.get((kpi_id, value.scope))
+            if known is None or known.end <= end:
+                self._newest[kpi_id, value.scope] = value
+                beat.current.append(value)
+
+    def _value(
+        self, kpi: str, scope: str, end: int, window_ms: int, number: float | None, n: int, sources: int, as_of: int,
+        closed: bool,
+    ) -> Value | None:
+        state: State = "provisional"
+        revision = 0
+        before = self._closed.get((kpi, scope, end))
+        if closed:
+            if before is not None and (before.n, before.value) == (n, number):
+                return None
+            revision = 0 if before is None else before.revision + 1
+            state = "final" if before is None else "corrected"
+            self._closed[kpi, scope, end] = Closed(revision, n, number)
+        elif before is not None:
+            state, revision = "corrected", before.revision
+        return Value(kpi, scope, end - window_ms, end, number, n, sources, state, revision, as_of)
+
+    def _step_alerts(self, beat: Beat, now: int) -> None:
+        place = self._catalogue.place.code
+        for rule in self._catalogue.rules.values():
+            if rule.scope != "place" or not rule.kpi:
+                continue
+            value = self._newest.get((rule.kpi, place))
+            if value is not None:
+                fresh = now - value.as_of <= self._catalogue.kpis[rule.kpi].fresh_s * 1000
+                self._alerts.observe_value(rule.id, place, value.value if fresh else None, value.n, now)
+        beat.alerts, beat.steps = self._alerts.take()
+        self._changed.update((alert.id, alert) for alert in beat.alerts)
+        self._steps.extend(beat.steps)
+
+    def _keep_house(self, now: int) -> None:
+        self._kept_house_at = now
+        old = [key for key, at in self._told.items() if at < now - KEPT_MS]
+        for key in old:
+            del self._told[key]
+            del self._shares[key]
+        ends = set(self._shares)
+        self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in ends}
+
+    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> Checkpoint:
+        """Everything changed since the last checkpoint. Call right after `evaluate`."""
+        result = Checkpoint(
+            partition=ROLL_UP,
+            expected=self._expected,
+            offset=self._beats,
+            ordinal=0,
+            at=now,
+            clock=b"",
+            totals=Counts(),
+            values=self._values,
+            alerts=list(self._changed.values()),
+            steps=self._steps,
+            applied=self._applied,
+            mails=mails,
+            summaries=summaries,
+            pending_holds=self._alerts.packed_holds(),
+        )
+        self._expected = self._beats
+        self._clear_checkpoint()
+        return result

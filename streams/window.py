@@ -1,0 +1,206 @@
+"""Windows of one KPI: a window is a merge of panes; it is provisional, then final, and corrected when amended."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streams import vn_aqi
+from streams.beat import State, Value
+from streams.catalogue import AQI_POLLUTANTS, NOWCAST_HOURS, Catalogue, bound_of, reach_ms
+from streams.kpi import Kpi
+from streams.measure import combine, measure, spread
+from streams.pane import EMPTY, MILLION, Cells, Floats, Ints, PaneRing, group
+
+_HOUR_MS = 3_600_000
+
+
+class Closed(NamedTuple):
+    """What was last said of a closed window."""
+
+    revision: int
+    n: int
+    value: float | None
+
+
+class Frame(NamedTuple):
+    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC."""
+
+    end: int
+    cells: Cells
+    values: Floats
+
+
+class WindowBook:
+    """The windows of one KPI over the units of one partition. Times inside are ms UTC; panes count local time."""
+
+    def __init__(self, kpi: Kpi, catalogue: Catalogue, rings: dict[str, PaneRing]) -> None:
+        self.kpi = kpi
+        self._catalogue = catalogue
+        self._rings = [rings[name] for name in catalogue.series_of[kpi.id]]
+        self._units = len(catalogue.unit_codes)
+        spec = self._rings[0].spec
+        self._bound = spec.bounds.index(bound_of(kpi)) if kpi.measure == "share" else -1
+        self._field = catalogue.field_index[kpi.field]
+        self.kind_index = catalogue.kind_index[kpi.kind]
+        self.window_ms, self.every_ms, self.pane_ms = kpi.window_s * 1000, kpi.every_s * 1000, kpi.pane_s * 1000
+        self.reach_ms = reach_ms(kpi)
+        self.interval_ms = min(5_000, self.every_ms // 120)
+        self.closed_to: Ints = np.full(self._units, EMPTY, np.int64)
+        self.data_to: Ints = np.full(self._units, EMPTY, np.int64)
+        self.touched = np.zeros(self._units, dtype=np.bool_)
+        self.evaluated_at = 0
+        self.closed: dict[tuple[int, int], Closed] = {}
+
+    def end_after(self, times: Ints) -> Ints:
+        """The end of the first window that closes after each time."""
+        zone = self._catalogue.zone_ms
+        return (times + zone) // self.every_ms * self.every_ms + self.every_ms - zone
+
+    def touch(self, units: Ints, times: Ints) -> None:
+        """Readings of `units` at `times` are about to be folded: empty stretches before them need no windows."""
+        first = np.full(self._units, np.iinfo(np.int64).max, np.int64)
+        np.minimum.at(first, units, times)
+        seen = np.unique(units)
+        self.touched[seen] = True
+        start = self.end_after(first[seen]) - self.every_ms
+        fresh = (self.closed_to[seen] == EMPTY) | (
+            (start > self.closed_to[seen]) & (self.closed_to[seen] >= self._last_end(self.data_to[seen]))
+        )
+        self.closed_to[seen[fresh]] = start[fresh]
+        np.maximum.at(self.data_to, units, times)
+
+    def _last_end(self, data_to: Ints) -> Ints:
+        """The end of the last window that data up to `data_to` can be seen in."""
+        known = np.where(data_to == EMPTY, 0, data_to)
+        ends = self.end_after(known + self.reach_ms) - self.every_ms
+        return np.where(data_to == EMPTY, EMPTY, np.maximum(ends, self.end_after(known)))
+
+    def close(self, limits: Ints) -> list[tuple[Frame, list[Value]]]:
+        """Close every window that ends by each unit's limit; `limits` [units] is the settled watermark, ms UTC."""
+        zone = self._catalogue.zone_ms
+        known = np.where(limits == EMPTY, 0, limits)
+        reached = np.where(limits == EMPTY, EMPTY, (known + zone) // self.every_ms * self.every_ms - zone)
+        upto = np.minimum(reached, self._last_end(self.data_to))
+        pending = (self.closed_to != EMPTY) & (upto > self.closed_to)
+        if not pending.any():
+            return []
+        said = []
+        start = int(self.closed_to[pending].min()) + self.every_ms
+        for end in range(start, int(upto[pending].max()) + 1, self.every_ms):
+            due = np.flatnonzero(pending & (self.closed_to < end) & (upto >= end))
+            if len(due):
+                said.append(self._say(end, due, closing=True))
+        self.closed_to[pending] = upto[pending]
+        return said
+
+    def amend(self, units: Ints, times: Ints) -> list[tuple[Frame, list[Value]]]:
+        """Say again the closed windows that readings of `units` at `times` fall into, where their value changed."""
+        first = self.end_after(times)
+        behind = first <= self.closed_to[units]
+        if not behind.any():
+            return []
+        ends: dict[int, set[int]] = {}
+        pairs = np.unique(np.stack((units[behind], first[behind])), axis=1)
+        for unit, begin in pairs.T.tolist():
+            last = min(int(self.closed_to[unit]), begin + self.reach_ms - self.every_ms)
+            for end in range(begin, last + 1, self.every_ms):
+                ends.setdefault(end, set()).add(unit)
+        return [self._say(end, np.array(sorted(ends[end])), closing=True) for end in sorted(ends)]
+
+    def current(self, newest: Ints, now: int) -> list[tuple[Frame, list[Value]]]:
+        """The windows still open, of the units touched since the last call; `newest` [units] are watermarks."""
+        if not self.touched.any() or now - self.evaluated_at < self.interval_ms:
+            return []
+        self.evaluated_at = now
+        units = np.flatnonzero(self.touched & (newest != EMPTY))
+        self.touched[:] = False
+        ends = self.end_after(newest[units])
+        still_open = ends > self.closed_to[units]
+        return [
+            self._say(int(end), units[still_open & (ends == end)], closing=False) for end in np.unique(ends[still_open])
+        ]
+
+    def _say(self, end: int, units: Ints, closing: bool) -> tuple[Frame, list[Value]]:
+        frame = self.frame(end)
+        values = []
+        for unit in units.tolist():
+            if not frame.cells.n[unit] and np.isnan(frame.values[unit]):
+                continue
+            said = self._value(frame, unit, closing)
+            if said is not None:
+                values.append(said)
+        return frame, values
+
+    def _value(self, frame: Frame, unit: int, closing: bool) -> Value | None:
+        raw = float(frame.values[unit])
+        value = None if np.isnan(raw) else raw
+        n = int(frame.cells.n[unit])
+        state: State = "provisional"
+        revision = 0
+        if closing:
+            before = self.closed.get((unit, frame.end))
+            if before is not None and (before.n, before.value) == (n, value):
+                return None
+            revision = 0 if before is None else before.revision + 1
+            state = "final" if before is None else "corrected"
+            self.closed[unit, frame.end] = Closed(revision, n, value)
+        newest = int(frame.cells.last_time[unit])
+        return Value(
+            self.kpi.id, self._catalogue.unit_codes[unit], frame.end - self.window_ms, frame.end, value, n,
+            int(frame.cells.sources[unit]), state, revision, frame.end if newest == EMPTY else newest,
+        )
+
+    def forget(self, before: int) -> None:
+        """Drop what was said of windows that ended before `before`: nothing can amend them any more."""
+        old = [key for key in self.closed if key[1] < before]
+        for key in old:
+            del self.closed[key]
+
+    def frame(self, end: int) -> Frame:
+        """Merge the window that ends at `end`, for all units at once."""
+        if self.kpi.measure == "vn_aqi":
+            cells = self._aqi_cells(end)
+        else:
+            ring = self._rings[0]
+            rows = np.arange(len(ring.row_keys))
+            if self._field:
+                rows = np.flatnonzero(ring.row_field == self._field)
+            panes = self.window_ms // self.pane_ms
+            first = (end + self._catalogue.zone_ms) // self.pane_ms - panes
+            cells = ring.window(rows, first, panes, self._bound)
+            if self.kpi.across:
+                counts = cells.n
+                cells = spread(cells, measure(self.kpi, cells))
+                cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
+            cells = group(cells, ring.row_unit[rows], self._units)
+        return Frame(end, cells, combine(self.kpi, cells))
+
+    def _aqi_cells(self, end: int) -> Cells:
+        """The hour's VN_AQI of each station, as cells of sources merged by unit."""
+        entities = sorted({key[0] for ring in self._rings for key in ring.row_keys})
+        place = {entity: index for index, entity in enumerate(entities)}
+        hourly: dict[str, Floats] = {}
+        shape = (len(entities), NOWCAST_HOURS)
+        n, last = np.zeros(len(entities), np.int64), np.full(len(entities), EMPTY, np.int64)
+        unit_of = np.zeros(len(entities), np.int64)
+        for pollutant, ring in zip(AQI_POLLUTANTS, self._rings, strict=True):
+            means = np.full(shape, np.nan)
+            rows = np.arange(len(ring.row_keys))
+            at = np.array([place[key[0]] for key in ring.row_keys], dtype=np.int64)
+            unit_of[at] = ring.row_unit
+            pane = (end + self._catalogue.zone_ms) // _HOUR_MS - 1
+            for hour in range(NOWCAST_HOURS):
+                cells = ring.window(rows, pane - hour, 1, -1)
+                means[at, hour] = np.where(cells.n > 0, cells.total / MILLION / np.maximum(cells.n, 1), np.nan)
+                np.add.at(n, at, cells.n)
+                np.maximum.at(last, at, np.where(cells.n > 0, cells.last_time, EMPTY))
+            hourly[pollutant] = means
+        index = vn_aqi.hour_aqi(hourly)[0]
+        width = len(entities)
+        cells = Cells(
+            n, np.zeros(width, np.int64), np.zeros(width), np.zeros(width), np.zeros(width),
+            np.zeros(width, np.int64), np.zeros(width), last, np.zeros(width), np.zeros(width, np.int64),
+            np.zeros((width, 0), np.uint32),
+        )
+        known = spread(cells, index)
+        return group(known._replace(n=np.where(known.sources > 0, n, 0)), unit_of, self._units)
