@@ -1,9 +1,51 @@
-"""What every test may ask for: asyncio tests (`pytest.mark.anyio`)."""
+"""What every test may ask for: asyncio tests (`pytest.mark.anyio`) and real servers, started once a session.
+
+A server that is not installed skips the tests that need it, in words that say what to install.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
+
+# With --import-mode=importlib, pytest does not put this folder on the path; the helpers beside the tests are in it.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from servers import Absent, PostgresServer, RedisServer, Server, start_kafka, start_postgres, start_redis
+
+S = TypeVar("S", bound=Server)
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio alone: nothing here uses trio."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[Server]:
+    """A real Apache Kafka at `.address`; tests keep apart by topics and groups of their own."""
+    yield from _running(start_kafka)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; `.new_database()` gives the URL of an empty database."""
+    yield from _running(start_postgres)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis at `.url`; a test that counts on an empty one flushes it first."""
+    yield from _running(start_redis)
+
+
+def _running(start: Callable[[], S]) -> Iterator[S]:
+    try:
+        server = start()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    yield server
+    server.remove()
