@@ -12,10 +12,10 @@ from typing import Any
 
 import faust
 import msgspec
-from sensors.kafka_journal import create_topics
 
 from sensors.errors import Unavailable
 from sensors.journal import Record
+from sensors.kafka_journal import create_topics
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue

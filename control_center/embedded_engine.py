@@ -1,0 +1,109 @@
+"""The engine process of `ioc up`: agents, live store and gateway in one process, one port.
+
+Beside it run the broker, the bridge and, if wanted, the simulated city, each a process of its own
+(`process_supervisor`). If any task here ends, the process ends, and the supervisor starts it again.
+"""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from control_center.broker_log_tail import follow_refusals
+from control_center.http_gateway import GatewaySettings, build_gateway
+from sensors.sqlite_journal import SqliteJournal
+from streams.catalogue import compile_catalogue
+from streams.faust_worker import EmbeddedWorker
+from streams.memory_live import MemoryLive
+from streams.smtp_outbox import send_due_mails
+from streams.sql_store import SqlStore
+from streams.summary_schedule import keep_summaries
+from streams.toml_catalogue import load_all
+
+PARTITIONS = 4
+log = structlog.get_logger("engine")
+
+
+def now_ms() -> int:
+    """The clock of this process: the one place of the engine where time is read."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log."""
+
+    data: Path
+    host: str
+    port: int
+    overlay: Path | None = None
+    broker_log: Path | None = None
+
+    @property
+    def journal(self) -> Path:
+        return self.data / "journal.sqlite"
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self.data / 'history.sqlite'}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the engine decides when to end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run_engine(settings: EngineSettings) -> None:
+    """Run until SIGTERM or SIGINT; raises the first failure of any part."""
+    definitions = load_all(settings.overlay)
+    catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
+    store = SqlStore(settings.database)
+    store.migrate()
+    journal = SqliteJournal.open(settings.journal, PARTITIONS)
+    live = MemoryLive(secrets.token_hex(8))
+    worker = EmbeddedWorker(catalogue, store, live, journal, now_ms)
+    gateway = build_gateway(GatewaySettings(host=settings.host, port=settings.port), live, store, definitions)
+    server = _Server(
+        uvicorn.Config(
+            gateway, host=settings.host, port=settings.port, ws="websockets-sansio", log_level="warning",
+            ws_per_message_deflate=False, ws_max_size=65_536, timeout_graceful_shutdown=2, lifespan="off",
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    parts = {
+        "worker": worker.run(stop),
+        "gateway": server.serve(),
+        "summaries": keep_summaries(worker.engine, store, definitions, now_ms),
+        "outbox": send_due_mails(store, now_ms),
+    }
+    if settings.broker_log is not None:
+        parts["broker log"] = follow_refusals(settings.broker_log, store, now_ms)
+    tasks = {name: asyncio.create_task(part, name=name) for name, part in parts.items()}
+    try:
+        await asyncio.wait([*tasks.values(), asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        ended = [name for name, task in tasks.items() if task.done()]
+        if ended and not stop.is_set():
+            log.error("a part of the engine ended; so does the engine", part=ended[0])
+            stop.set()
+            tasks[ended[0]].result()
+        stop.set()
+        server.should_exit = True
+        await asyncio.wait_for(tasks["worker"], timeout=3.0)
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await journal.close()

@@ -1,0 +1,131 @@
+"""The supervisor of `ioc up`: children by command line, back within seconds when they die, gone when it goes.
+
+It imports none of what it starts. A child that dies is started again after half a second, then after one and at
+most two (so it is back within 3 s); the others see no more than a pause. On Linux the kernel kills the children
+when the supervisor itself is killed, so that a second start finds its ports free.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+FIRST_DELAY_S = 0.5
+LAST_DELAY_S = 2.0
+CALM_S = 30.0
+"""A child that has lived this long starts again with the first delay."""
+
+STOP_S = 4.0
+_PR_SET_PDEATHSIG = 1
+log = structlog.get_logger("supervisor")
+
+
+@dataclass(frozen=True)
+class Child:
+    """One process: `command`, where its output goes, and what must be true before it is started (`ready`)."""
+
+    name: str
+    command: list[str]
+    log: Path
+    ready: Callable[[], Awaitable[None]] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Supervisor:
+    """Starts children in the order given and stops them in the opposite order."""
+
+    def __init__(self, children: list[Child]) -> None:
+        self._children = children
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self.restarts: dict[str, int] = {child.name: 0 for child in children}
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for the end; `run` returns within about STOP_S."""
+        self._stop.set()
+
+    def pid(self, name: str) -> int | None:
+        process = self._processes.get(name)
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def run(self) -> None:
+        """Keep every child alive until `stop`; then end them all."""
+        keepers = [asyncio.create_task(self._keep(child)) for child in self._children]
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([stopped, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            await self._end()
+        for keeper in keepers:
+            if keeper.done() and not keeper.cancelled() and keeper.exception() is not None:
+                raise RuntimeError(f"supervisor failed: {keeper.exception()}") from keeper.exception()
+
+    async def _keep(self, child: Child) -> None:
+        delay = FIRST_DELAY_S
+        loop = asyncio.get_running_loop()
+        while True:
+            if child.ready is not None:
+                await child.ready()
+            started = loop.time()
+            code = await self._live(child)
+            if loop.time() - started > CALM_S:
+                delay = FIRST_DELAY_S
+            self.restarts[child.name] += 1
+            log.warning("child ended", child=child.name, code=code, again_in_s=delay, log=str(child.log))
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LAST_DELAY_S)
+
+    async def _live(self, child: Child) -> int:
+        with child.log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **child.environment},
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        self._processes[child.name] = process
+        return await process.wait()
+
+    async def _end(self) -> None:
+        """SIGTERM to all, last started first; what has not gone after STOP_S is killed."""
+        living = [process for process in reversed(self._processes.values()) if process.returncode is None]
+        for process in living:
+            process.terminate()
+        if not living:
+            return
+        _, late = await asyncio.wait([asyncio.create_task(process.wait()) for process in living], timeout=STOP_S)
+        if late:
+            for process in living:
+                if process.returncode is None:
+                    process.kill()
+            await asyncio.gather(*late)
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: the kernel sends SIGKILL when the supervisor dies; Ctrl-C goes to the supervisor only."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setpgid(0, 0)
+
+
+async def port_answers(host: str, port: int) -> None:
+    """Return once something listens there; asked every 50 ms."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        return

@@ -1,0 +1,122 @@
+"""`ioc worker`, `ioc check`, `ioc summary`: the processor's commands."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sensors.errors import SettingsError
+from streams.catalogue import compile_catalogue
+from streams.faust_worker import ClusterWorker
+from streams.redis_live import RedisLive
+from streams.smtp_outbox import send_due_mails
+from streams.sql_store import SqlStore
+from streams.summary_schedule import keep_summaries
+from streams.toml_catalogue import check as check_definitions
+from streams.toml_catalogue import load_all
+
+app = typer.Typer()
+console = Console()
+
+OverlayOption = Annotated[
+    Path | None, typer.Option("--definitions", help="Folder of the city's own definitions, laid over the shipped ones.")
+]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def secret_from(url: str, variable: str) -> str:
+    """Put the password of the file that `<variable>_FILE` names into `url` where it says {password}."""
+    path = os.environ.get(f"{variable}_FILE")
+    if "{password}" not in url:
+        return url
+    if not path:
+        raise SettingsError(f"{variable}_FILE: name the file with the password of {url}")
+    try:
+        return url.replace("{password}", Path(path).read_text().strip())
+    except OSError as reason:
+        raise SettingsError(f"{variable}_FILE: {path}: {reason.strerror}") from reason
+
+
+@app.command()
+def worker(
+    kafka: Annotated[str, typer.Option("--kafka", envvar="IOC_KAFKA", help="Kafka servers, host:port[,…].")],
+    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL (PostgreSQL).")],
+    redis: Annotated[str, typer.Option("--redis", envvar="IOC_REDIS", help="Redis URL of the live store.")],
+    partitions: Annotated[int, typer.Option("--partitions", help="Partitions of the journal.")] = 8,
+    definitions: OverlayOption = None,
+) -> None:
+    """Một tiến trình xử lý của cụm / one worker of the cluster: Faust agents on Kafka, checkpoints in SQL."""
+    import uvloop
+
+    url, live = secret_from(database, "IOC_DATABASE_PASSWORD"), secret_from(redis, "IOC_REDIS_PASSWORD")
+    uvloop.run(_work(kafka, url, live, partitions, definitions))
+
+
+async def _work(kafka: str, database: str, redis: str, partitions: int, overlay: Path | None) -> None:
+    loaded = load_all(overlay)
+    catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
+    store = SqlStore(database)
+    await asyncio.to_thread(store.migrate)
+    cluster = ClusterWorker(catalogue, store, RedisLive(redis), kafka, partitions, _now_ms)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    parts = [
+        asyncio.create_task(cluster.run(stop)),
+        asyncio.create_task(keep_summaries(cluster.engine, store, loaded, _now_ms)),
+        asyncio.create_task(send_due_mails(store, _now_ms)),
+    ]
+    done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+@app.command()
+def check(definitions: OverlayOption = None) -> None:
+    """Kiểm tra mọi tệp định nghĩa / check every definition file; lists all faults at once, exit code 1 if any."""
+    faults = check_definitions(definitions)
+    for fault in faults:
+        console.print(f"[red]✗[/] {fault}", highlight=False)
+    if faults:
+        console.print(f"{len(faults)} lỗi / faults")
+        raise typer.Exit(1)
+    loaded = load_all(definitions)
+    console.print(
+        f"[green]✓[/] {len(loaded.place.units)} đơn vị / units, {len(loaded.kinds)} loại nguồn / kinds, "
+        f"{len(loaded.kpis)} chỉ tiêu / KPIs, {len(loaded.rules)} luật cảnh báo / alert rules: không lỗi / no faults"
+    )
+
+
+@app.command()
+def summary(
+    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`.")] = None,
+    lang: Annotated[str, typer.Option("--lang", help="vi or en.")] = "vi",
+) -> None:
+    """Bản tóm tắt cho lãnh đạo / the leader's summary, from the database, as text."""
+    from streams.summary_schedule import summary_text
+
+    if lang not in ("vi", "en"):
+        raise SettingsError(f"--lang {lang}: vi hoặc en / vi or en")
+    url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else _embedded_database(data)
+    store = SqlStore(url)
+    print(summary_text(store, load_all(None), _now_ms(), lang))
+
+
+def _embedded_database(data: Path | None) -> str:
+    if data is None:
+        raise SettingsError("--data DIR hoặc / or --database URL: nói số liệu ở đâu / say where the figures are")
+    path = data / "history.sqlite"
+    if not path.exists():
+        raise SettingsError(f"--data {data}: không có / has no history.sqlite; run `ioc up --data {data}` first")
+    return f"sqlite:///{path}"

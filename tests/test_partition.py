@@ -1,0 +1,222 @@
+"""One partition, from batches to beats and checkpoints."""
+
+import numpy as np
+import pytest
+from small_world import NOON, A, B, Feed, catalogue, cloudevent, nothing, senml
+
+from sensors.journal import Record
+from streams.beat import Value
+from streams.partition import Beat
+
+MINUTE = 60_000
+SPEED = f"ioc/{A}/traffic/cam-1"
+OTHER = f"ioc/{B}/traffic/cam-2"
+
+
+def of(values: list[Value], kpi: str, scope: str = A) -> list[Value]:
+    return [value for value in values if (value.kpi, value.scope) == (kpi, scope)]
+
+
+def test_a_window_is_provisional_until_time_has_passed_it_and_then_final() -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON), (SPEED, senml("speed", NOON + MINUTE, 50), NOON + MINUTE))
+    beat = feed.partition.evaluate(NOON + MINUTE)
+    assert of(beat.current, "speed") == [
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "provisional", 0, NOON + MINUTE)
+    ]
+    assert not beat.closed
+    feed.tell((SPEED, senml("speed", NOON + 6 * MINUTE, 70), NOON + 6 * MINUTE))
+    beat = feed.partition.evaluate(NOON + 6 * MINUTE)
+    assert of(beat.closed, "speed") == [
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "final", 0, NOON + MINUTE)
+    ]
+
+
+def test_silence_closes_a_window_too() -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    beat = feed.partition.evaluate(NOON + 6 * MINUTE)
+    assert [value.state for value in of(beat.closed, "speed")] == ["final"]
+
+
+def test_a_late_reading_inside_the_allowance_corrects_a_closed_window() -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON), (SPEED, senml("speed", NOON + 6 * MINUTE, 70), NOON))
+    feed.partition.evaluate(NOON + 6 * MINUTE)
+    feed.tell((SPEED, senml("speed", NOON + MINUTE, 60), NOON + 6 * MINUTE))
+    beat = feed.partition.evaluate(NOON + 6 * MINUTE)
+    assert of(beat.closed, "speed") == [
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 50.0, 2, 1, "corrected", 1, NOON + MINUTE)
+    ]
+
+
+def test_every_message_has_one_outcome_and_the_ledger_adds_up() -> None:
+    feed = Feed(catalogue())
+    late = NOON - 11 * MINUTE
+    feed.tell(
+        (SPEED, senml("speed", NOON, 40), NOON),
+        (SPEED, senml("speed", NOON, 40), NOON),
+        (SPEED, senml("speed", late, 40), NOON),
+        (SPEED, b"{broken", NOON),
+        ("ioc/99999/traffic/x", senml("speed", NOON, 1), NOON),
+        (f"ioc/{A}/weather/x", senml("speed", NOON, 1), NOON),
+        ("ioc/a b/c", b"", NOON),
+        (SPEED, senml("speed", NOON + MINUTE, 999), NOON),
+    )
+    totals = feed.partition.evaluate(NOON).totals
+    assert (totals.received, totals.accepted, totals.duplicate, totals.too_late, totals.rejected) == (8, 1, 1, 1, 5)
+    checkpoint = feed.partition.checkpoint(NOON)
+    assert [rejection.reason for rejection in checkpoint.rejections] == [
+        "bad_payload", "unknown_unit", "unknown_kind", "bad_topic", "implausible",
+    ]
+    assert checkpoint.ordinal == totals.settled == 8
+
+
+def test_calibrating_and_faulty_samples_are_kept_and_never_counted() -> None:
+    feed = Feed(catalogue())
+    payload = b'[{"n":"speed","t":%d,"v":5},{"n":"status","vs":"calibrating"}]' % (NOON // 1000)
+    feed.tell((SPEED, payload, NOON))
+    beat = feed.partition.evaluate(NOON)
+    assert (beat.totals.accepted, beat.totals.readings, beat.totals.readings_set_aside) == (1, 0, 1)
+    assert not beat.current
+
+
+def test_messages_journaled_twice_under_the_same_ordinals_are_passed_over() -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    first = feed.records[0]
+    feed.partition.observe(Record(0, 1, first.batch))
+    assert feed.partition.evaluate(NOON).totals.received == 1
+
+
+def test_ordinals_that_are_missing_show_as_a_difference() -> None:
+    feed = Feed(catalogue())
+    feed.ordinal = 3
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    totals = feed.partition.evaluate(NOON).totals
+    assert totals.received - totals.settled == 3
+
+
+def test_the_quickest_of_several_sources_is_found_across_them() -> None:
+    feed = Feed(catalogue())
+    second = f"ioc/{A}/traffic/cam-9"
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON), (second, senml("speed", NOON, 90), NOON))
+    value = of(feed.partition.evaluate(NOON).current, "fastest")[0]
+    assert (value.value, value.sources, value.n) == (90.0, 2, 2)
+
+
+def test_waiting_times_come_from_a_ticket_taken_and_called() -> None:
+    feed = Feed(catalogue())
+    desk = f"ioc/{A}/queue/desk-1"
+    feed.tell(
+        (desk, cloudevent("queue", "taken", NOON, 1, ticket="A1"), NOON),
+        (desk, cloudevent("queue", "called", NOON + 10 * MINUTE, 2, ticket="A1"), NOON + 10 * MINUTE),
+    )
+    value = of(feed.partition.evaluate(NOON + 10 * MINUTE).current, "wait")[0]
+    assert value.value == pytest.approx(600, rel=0.01)
+
+
+def test_an_event_told_twice_counts_once() -> None:
+    feed = Feed(catalogue())
+    desk = f"ioc/{A}/rating/desk-1"
+    event = cloudevent("rating", "given", NOON, 1, score=5, field="dat_dai")
+    feed.tell((desk, event, NOON))
+    feed.partition.evaluate(NOON)
+    feed.tell((desk, event, NOON), (desk, cloudevent("rating", "given", NOON, 2, score=2), NOON))
+    beat = feed.partition.evaluate(NOON + 10_000)
+    assert (beat.totals.accepted, beat.totals.duplicate) == (2, 1)
+    satisfied = of(beat.current, "satisfied")[-1]
+    assert (satisfied.value, satisfied.n) == (50.0, 2)
+    land = of(beat.current, "satisfied_land")[-1]
+    assert (land.value, land.n) == (100.0, 1)
+
+
+def test_a_year_fed_in_one_beat_closes_every_one_of_its_windows() -> None:
+    hours = 24 * 365
+    start = NOON - hours * 3_600_000
+    values = np.round(50 + 30 * np.sin(np.arange(hours) / 9.0), 1)
+    feed = Feed(catalogue())
+    station = f"ioc/{A}/air/station"
+    for day in range(0, hours, 500):
+        feed.tell(
+            *(
+                (station, senml("pm25", start + hour * 3_600_000, float(values[hour])), NOON)
+                for hour in range(day, min(day + 500, hours))
+            )
+        )
+    beat = feed.partition.evaluate(NOON)
+    means = of(beat.closed, "pm25")
+    assert [value.value for value in means] == values[: len(means)].tolist()
+    assert len(means) >= hours - 1
+    assert all(value.state == "final" for value in means)
+
+
+def test_an_old_series_and_a_live_one_do_not_disturb_each_other() -> None:
+    feed = Feed(catalogue())
+    old = NOON - 3_000 * 86_400_000
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    feed.tell(
+        (OTHER, senml("speed", old, 70), NOON), (OTHER, senml("speed", old + 6 * MINUTE, 80), NOON),
+        (SPEED, senml("speed", NOON + 1_000, 60), NOON + 1_000),
+    )
+    beat = feed.partition.evaluate(NOON + 1_000)
+    assert [value.value for value in of(beat.closed, "speed", B)] == [70.0]
+    assert of(beat.current, "speed")[-1].value == 50.0
+    assert beat.totals.too_late == 0
+
+
+def recovered_from(feed: Feed, now: int) -> Feed:
+    """A new partition made of what the checkpoint of the old one wrote, by way of a real database."""
+    from streams.sql_store import SqlStore
+
+    store = SqlStore("sqlite://")
+    store.migrate()
+    assert store.commit(feed.partition.checkpoint(now))
+    again = Feed(catalogue(), store.recover(0), now)
+    again.records, again.ordinal = feed.records, feed.ordinal
+    return again
+
+
+def told(beat: Beat) -> list[tuple[object, ...]]:
+    return sorted((v.kpi, v.scope, v.end, v.value, v.n, v.state, v.revision) for v in beat.closed)
+
+
+def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happened() -> None:
+    story = [
+        (SPEED, senml("speed", NOON + step * 20_000, 30 + step % 17), NOON + step * 20_000) for step in range(60)
+    ]
+    straight, broken = Feed(catalogue()), Feed(catalogue())
+    for half in (story[:30], story[30:]):
+        for feed in (straight, broken):
+            feed.tell(*half)
+        now = half[-1][2]
+        expected, got = straight.partition.evaluate(now), broken.partition.evaluate(now)
+        assert told(got) == told(expected)
+        straight.partition.checkpoint(now)
+        broken = recovered_from(broken, now)
+    late = (SPEED, senml("speed", NOON + 12 * MINUTE + 1, 99), NOON + 20 * MINUTE)
+    again = story[50]
+    for feed in (straight, broken):
+        feed.tell(late, again)
+    expected, got = straight.partition.evaluate(NOON + 21 * MINUTE), broken.partition.evaluate(NOON + 21 * MINUTE)
+    assert told(got) == told(expected)
+    assert told(got)
+    assert got.totals == expected.totals
+    assert got.totals.duplicate == 1
+
+
+def test_records_below_the_checkpoint_are_passed_over() -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    again = recovered_from(feed, NOON)
+    again.partition.observe(feed.records[0])
+    assert again.partition.evaluate(NOON).totals.received == 1
+
+
+def test_a_partition_that_never_ran_starts_from_nothing() -> None:
+    feed = Feed(catalogue(), nothing())
+    beat = feed.partition.evaluate(NOON)
+    assert (beat.current, beat.closed, beat.totals.received) == ([], [], 0)
