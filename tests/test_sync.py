@@ -118,4 +118,4 @@ def test_the_state_hash_tells_swapped_values_and_ignores_order() -> None:
     swapped = [key_hash("a", b'{"v":2}'), key_hash("b", b'{"v":1}')]
     assert state_hash(iter(one)) == state_hash(reversed(one))
     assert state_hash(iter(one)) != state_hash(iter(swapped))
-    assert state_hash(iter([key_hash("x", b"1.0")])) == f"{zlib.crc32(b"x" + bytes(1) + b"1"):08x}"
+    assert state_hash(iter([key_hash("x", b"1.0")])) == f"{zlib.crc32(b'x' + bytes(1) + b'1'):08x}"
