@@ -1,19 +1,25 @@
 """One contract for both journals: the embedded shape's SQLite file, and a real Apache Kafka of the cluster."""
 
+import random
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import anyio
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from servers import Absent, Server, free_port, start_kafka
 
 from sensors.batch import Batch, decode
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalReader, JournalWriter
+from sensors.kafka_journal import BYTES_MAX, KafkaJournalReader, KafkaJournalWriter, create_topics
 from sensors.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
@@ -47,9 +53,35 @@ class SqliteShelf:
             await handle.close()
 
 
-@pytest.fixture(params=["sqlite"])
+class KafkaShelf:
+    def __init__(self, servers: str) -> None:
+        self.servers = servers
+        self.topic = f"contract-{uuid.uuid4().hex}"
+        self.handles: list[KafkaJournalWriter | KafkaJournalReader] = []
+
+    async def writer(self) -> KafkaJournalWriter:
+        writer = await KafkaJournalWriter.open(self.servers, self.topic, PARTITIONS)
+        self.handles.append(writer)
+        return writer
+
+    async def reader(self) -> KafkaJournalReader:
+        await create_topics(self.servers, {self.topic: PARTITIONS})
+        reader = await KafkaJournalReader.open(self.servers, self.topic)
+        self.handles.append(reader)
+        return reader
+
+    async def close(self) -> None:
+        for handle in self.handles:
+            await handle.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.long)])
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    made: Shelf = SqliteShelf(tmp_path)
+    made: Shelf
+    if request.param == "kafka":
+        made = KafkaShelf(request.getfixturevalue("kafka_server").address)
+    else:
+        made = SqliteShelf(tmp_path)
     yield made
     await made.close()
 
@@ -207,6 +239,7 @@ WRITE_AND_DIE = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sensors.batch import Batch
+from sensors.kafka_journal import BYTES_MAX, KafkaJournalReader, KafkaJournalWriter, create_topics
 from sensors.sqlite_journal import SqliteJournal
 
 async def write():
@@ -229,3 +262,105 @@ async def test_sqlite_has_every_append_that_returned_before_its_process_was_kill
     assert await reader.next_ordinals() == reader.ends_ordinals() == dict.fromkeys(range(PARTITIONS), 50)
     assert len(await reader.read(3, 0)) == 50
     await reader.close()
+
+
+# What Kafka alone must show.
+
+
+@pytest.mark.long
+async def test_kafka_keeps_the_number_of_partitions_it_was_made_with(kafka_server: Server) -> None:
+    topic = f"partitions-{uuid.uuid4().hex}"
+    await create_topics(kafka_server.address, {topic: 8})
+    with pytest.raises(SettingsError, match=r"--partitions 4.* has 8"):
+        await KafkaJournalWriter.open(kafka_server.address, topic, 4)
+
+
+@pytest.mark.long
+async def test_kafka_makes_the_topic_with_the_retention_it_is_told(kafka_server: Server) -> None:
+    topic = f"retention-{uuid.uuid4().hex}"
+    await (await KafkaJournalWriter.open(kafka_server.address, topic, PARTITIONS, retention_ms=86_400_000)).close()
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.address)
+    await admin.start()
+    [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=None)])
+    await admin.close()
+    [(_, _, _, _, settings)] = answer.resources
+    found = {name: value for name, value, *_ in settings}
+    assert found["retention.ms"] == "86400000"
+    assert int(found["max.message.bytes"]) > BYTES_MAX
+
+
+@pytest.mark.long
+async def test_kafka_takes_an_append_of_many_megabytes(kafka_server: Server) -> None:
+    topic = f"large-{uuid.uuid4().hex}"
+    writer = await KafkaJournalWriter.open(kafka_server.address, topic, PARTITIONS)
+    payload = random.Random(7).randbytes(900_000)
+    await writer.append([batch(partition, 0, *[payload] * 16) for partition in range(PARTITIONS)])
+    reader = await KafkaJournalReader.open(kafka_server.address, topic)
+    assert await payloads(reader, 2) == [[payload] * 16]
+    await writer.close()
+    await reader.close()
+
+
+@pytest.mark.long
+async def test_kafka_is_unavailable_where_nothing_listens() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    with pytest.raises(Unavailable, match=nowhere):
+        await KafkaJournalWriter.open(nowhere)
+    with pytest.raises(Unavailable, match=nowhere):
+        await KafkaJournalReader.open(nowhere)
+
+
+@pytest.fixture
+def mortal_kafka() -> Iterator[Server]:
+    """A Kafka of the test's own, to be stopped and killed."""
+    try:
+        server = start_kafka()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    yield server
+    server.remove()
+
+
+@pytest.mark.long
+async def test_kafka_keeps_each_batch_once_when_it_dies_between_and_under_appends(mortal_kafka: Server) -> None:
+    writer = await KafkaJournalWriter.open(mortal_kafka.address, "t", PARTITIONS, timeout_s=2)
+    reader = await KafkaJournalReader.open(mortal_kafka.address, "t", timeout_s=2)
+    await writer.append([batch(0, 0, b"a"), batch(1, 0, b"x")])
+    # Killed while idle: the append finds nobody, and its producer goes on trying.
+    mortal_kafka.kill()
+    again = [batch(0, 1, b"b"), batch(0, 2, b"c")]
+    with pytest.raises(Unavailable):
+        await writer.append(again)
+    with pytest.raises(Unavailable):
+        await reader.read(0, 0)
+    with pytest.raises(Unavailable):
+        await writer.append(again)
+    with pytest.raises(Unavailable):
+        await writer.next_ordinals()
+    mortal_kafka.start()
+    await until_available(writer, again)
+    # Frozen: the broker takes the bytes, and answers after we have given up.
+    mortal_kafka.process.send_signal(signal.SIGSTOP)
+    frozen = [batch(0, 3, b"d"), batch(1, 1, b"y"), batch(0, 4, b"e")]
+    with pytest.raises(Unavailable):
+        await writer.append(frozen)
+    mortal_kafka.process.send_signal(signal.SIGCONT)
+    await until_available(writer, frozen)
+    await until_available(writer, [batch(0, 5, b"f")])
+    assert await writer.next_ordinals() == {0: 6, 1: 2, 2: 0, 3: 0}
+    await writer.close()
+    await reader.close()
+    reader = await KafkaJournalReader.open(mortal_kafka.address, "t")
+    assert await payloads(reader, 0) == [[b"a"], [b"b"], [b"c"], [b"d"], [b"e"], [b"f"]]
+    assert await payloads(reader, 1) == [[b"x"], [b"y"]]
+    await reader.close()
+
+
+async def until_available(writer: JournalWriter, batches: list[Batch]) -> None:
+    """As the bridge does: the same again, until it is kept."""
+    for _ in range(20):
+        try:
+            return await writer.append(batches)
+        except Unavailable:
+            continue
+    raise AssertionError("never available again")
