@@ -1,0 +1,85 @@
+"""The roll-up: districts and the whole place equal the same measures over all their readings."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_world import NOON, A, B, C, Feed, catalogue, nothing, senml
+
+from streams.beat import Value
+from streams.roll_up import Report, RollUp
+
+MINUTE = 60_000
+UNITS = (A, B, C)
+
+told = st.lists(
+    st.tuples(st.sampled_from(UNITS), st.integers(0, 299), st.integers(0, 1_990).map(lambda v: v / 10)),
+    min_size=1, max_size=40, unique_by=lambda row: row[:2],
+)
+
+
+def story(readings: list[tuple[str, int, float]]) -> tuple[RollUp, list[Value]]:
+    """Each unit's readings go to a partition of its own; all report to one roll-up."""
+    made = catalogue()
+    roll_up = RollUp(made, nothing(), NOON)
+    for number, unit in enumerate(UNITS):
+        messages = [
+            (f"ioc/{unit}/traffic/cam", senml("speed", NOON + second * 1_000, value), NOON + 300_000)
+            for code, second, value in readings
+            if code == unit
+        ]
+        if messages:
+            feed = Feed(made, number=number)
+            feed.tell(*messages)
+            for now in (NOON + 300_000, NOON + 20 * MINUTE):
+                beat = feed.partition.evaluate(now)
+                roll_up.report(Report(number, beat.partials, beat.silent), now)
+    return roll_up, roll_up.evaluate(NOON + 20 * MINUTE).closed
+
+
+def value_of(values: list[Value], kpi: str, scope: str) -> Value | None:
+    found = [value for value in values if (value.kpi, value.scope, value.end) == (kpi, scope, NOON + 5 * MINUTE)]
+    return found[-1] if found else None
+
+
+@settings(max_examples=40, deadline=None)
+@given(told)
+def test_districts_and_place_equal_the_measure_over_all_their_readings(readings: list[tuple[str, int, float]]) -> None:
+    _, closed = story(readings)
+    scopes = {"193": (A, B), "195": (C,), "22": UNITS}
+    for scope, units in scopes.items():
+        values = [value for unit, _, value in readings if unit in units]
+        mean, fastest = value_of(closed, "speed", scope), value_of(closed, "fastest", scope)
+        if not values:
+            assert mean is None
+            continue
+        assert mean is not None
+        assert fastest is not None
+        assert mean.n == len(values)
+        assert mean.value is not None
+        assert abs(mean.value - sum(values) / len(values)) < 1e-6
+        assert fastest.value == max(values)
+
+
+def test_the_same_report_told_twice_changes_nothing() -> None:
+    made = catalogue()
+    feed, roll_up = Feed(made), RollUp(made, nothing(), NOON)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    beat = feed.partition.evaluate(NOON + 20 * MINUTE)
+    report = Report(0, beat.partials, beat.silent)
+    roll_up.report(report, NOON)
+    assert roll_up.evaluate(NOON).closed
+    roll_up.report(report, NOON)
+    assert roll_up.evaluate(NOON).closed == []
+
+
+def test_a_late_unit_corrects_what_was_said_of_the_place() -> None:
+    made = catalogue()
+    roll_up = RollUp(made, nothing(), NOON)
+    for number, (unit, speed) in enumerate(((A, 40.0), (B, 60.0))):
+        feed = Feed(made, number=number)
+        feed.tell((f"ioc/{unit}/traffic/cam", senml("speed", NOON, speed), NOON))
+        beat = feed.partition.evaluate(NOON + 20 * MINUTE)
+        roll_up.report(Report(number, beat.partials, beat.silent), NOON)
+        said = value_of(roll_up.evaluate(NOON).closed, "speed", "22")
+        assert said is not None
+        expected = [(40.0, 1, "final", 0), (50.0, 2, "corrected", 1)][number]
+        assert (said.value, said.n, said.state, said.revision) == expected
