@@ -1,13 +1,13 @@
 """Definitions as data: from raw TOML or CSV values to frozen records, with every fault and its place.
 
 msgspec stops at the first fault of a record. Here each member is converted by itself, down through nested
-records, so that one reading of a file names everything that is wrong in it.
+records, so that one reading of a file names everything that is wrong in it. Items of lists count from 1.
 """
 
 import math
 import re
 import types
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 _KIND_ID = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME_ID = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _AT = re.compile(r" - at `\$(?P<path>.*)`$")
+_INDEX = re.compile(r"\[([0-9]+)\]")
 
 
 class Problem(NamedTuple):
@@ -43,10 +44,10 @@ def _problems(raw: object, type_: Any, strict: bool, place: str) -> list[Problem
     record = _record_type(type_)
     if record is not None and isinstance(raw, dict):
         return _of_record(raw, record, strict, place)
-    if get_origin(type_) is dict and isinstance(raw, dict) and _record_type(get_args(type_)[1]):
+    if get_origin(type_) is dict and isinstance(raw, dict):
         inner = get_args(type_)[1]
         return [found for key, value in raw.items() for found in _problems(value, inner, strict, _join(place, key))]
-    if get_origin(type_) is list and isinstance(raw, list) and _record_type(get_args(type_)[0]):
+    if get_origin(type_) is list and isinstance(raw, list):
         inner = get_args(type_)[0]
         return [
             found
@@ -89,8 +90,10 @@ def _of_leaf(raw: object, type_: Any, strict: bool, place: str) -> list[Problem]
         msgspec.convert(raw, type_, strict=strict)
     except msgspec.ValidationError as error:
         text = str(error)
+        if get_origin(type_) is Literal:
+            return [Problem(place, f"expected one of {', '.join(get_args(type_))}, got {raw!r}")]
         at = _AT.search(text)
-        deeper = at.group("path") if at else ""
+        deeper = _INDEX.sub(lambda index: f"[{int(index[1]) + 1}]", at["path"]) if at else ""
         return [Problem((place + deeper).lstrip("."), _lowered(_AT.sub("", text)))]
     return []
 

@@ -69,14 +69,23 @@ def gather(type_: type[T], folders: Sequence[Path]) -> Found[T]:
 def read_toml(path: Path) -> tuple[dict[str, object], list[Fault]]:
     """A TOML file as a table; a file that cannot be read is empty and has a fault with the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), []
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         return {}, [Fault(str(path), f"byte {error.start + 1}", "UTF-8 text")]
     except OSError as error:
         return {}, [Fault(str(path), "", f"a readable file: {error.strerror}")]
+    try:
+        return tomllib.loads(text), []
     except tomllib.TOMLDecodeError as error:
-        at = _TOML_PLACE.search(str(error))
-        return {}, [Fault(str(path), at.group("place") if at else "", f"TOML: {_TOML_PLACE.sub('', str(error))}")]
+        return {}, [Fault(str(path), *_syntax(str(error), text))]
+
+
+def _syntax(message: str, text: str) -> tuple[str, str]:
+    """Line and sentence out of tomllib's message, which ends in "(at line 2, column 9)" or "(at end of document)"."""
+    at = _TOML_PLACE.search(message)
+    lines = max(1, len(text.splitlines()))
+    place = at["place"] if at and at["place"].startswith("line") else f"line {lines}"
+    return place, f"TOML: {_TOML_PLACE.sub('', message)}"
 
 
 def _choose(path: Path, chosen: dict[str, Path], faults: list[Fault]) -> None:

@@ -1,0 +1,79 @@
+"""Reads everything the processor is told: the place, kinds, KPIs and alert rules, shipped and the city's own.
+
+The city's folder (`overlay`) may hold `place/`, `kinds/`, `kpis/` and `alerts/`, laid out like the shipped ones.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensors.csv_place import SHIPPED_PLACE, gather_place
+from sensors.definition import check_kinds
+from sensors.errors import DefinitionError, Fault
+from sensors.kind import Kind
+from sensors.place import Place
+from sensors.toml_definitions import SHIPPED_KINDS, Found, gather
+from streams.alert import Rule
+from streams.catalogue import ZONE_MS
+from streams.definition import check_kpis, check_rules
+from streams.kpi import Kpi
+
+SHIPPED_KPIS = Path(__file__).parent / "kpis"
+SHIPPED_ALERTS = Path(__file__).parent / "alerts"
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What `compile_catalogue` takes: checked, by id."""
+
+    place: Place
+    kinds: dict[str, Kind]
+    kpis: dict[str, Kpi]
+    rules: dict[str, Rule]
+
+
+def load_all(overlay: Path | None = None) -> Definitions:
+    """Read and check all definitions; raises DefinitionError with every fault of every file."""
+    definitions, _, faults = _gather_all(overlay)
+    if definitions is None:
+        raise DefinitionError(faults)
+    return definitions
+
+
+def _gather_all(overlay: Path | None) -> tuple[Definitions | None, Found[Rule], list[Fault]]:
+    faults = _overlay_faults(overlay)
+    place, place_faults = gather_place(SHIPPED_PLACE, _of(overlay, "place"))
+    kinds = gather(Kind, _folders(SHIPPED_KINDS, overlay))
+    kpis = gather(Kpi, _folders(SHIPPED_KPIS, overlay))
+    rules = gather(Rule, _folders(SHIPPED_ALERTS, overlay))
+    faults += [*place_faults, *kinds.faults, *kpis.faults, *rules.faults]
+    if place is not None and place.zone not in ZONE_MS:
+        faults.append(Fault("place.toml", "zone", f"one of {', '.join(ZONE_MS)}: windows need a fixed offset"))
+    faults += _at_home("kinds", kinds.files, check_kinds(kinds.items, place))
+    broken = kinds.files.keys() - kinds.items.keys()
+    faults += _at_home("kpis", kpis.files, check_kpis(kpis.items, kinds.items, place, broken))
+    broken |= kpis.files.keys() - kpis.items.keys()
+    faults += _at_home("alerts", rules.files, check_rules(rules.items, kpis.items, kinds.items, place, broken))
+    if place is None or faults:
+        return None, rules, faults
+    return Definitions(place, kinds.items, kpis.items, rules.items), rules, []
+
+
+def _overlay_faults(overlay: Path | None) -> list[Fault]:
+    """A mistyped folder must not pass as one that changes nothing."""
+    if overlay is None or overlay.is_dir():
+        return []
+    return [Fault(str(overlay), "", "a folder with the city's own definitions")]
+
+
+def _of(overlay: Path | None, name: str) -> Path | None:
+    return None if overlay is None else overlay / name
+
+
+def _folders(shipped: Path, overlay: Path | None) -> list[Path]:
+    return [shipped] if overlay is None else [shipped, overlay / shipped.name]
+
+
+def _at_home(folder: str, files: dict[str, str], faults: list[Fault]) -> list[Fault]:
+    """The checks know ids; a person needs the file that was read, shipped or the city's own."""
+    paths = {f"{folder}/{stem}.toml": path for stem, path in files.items()}
+    return [fault._replace(file=paths[fault.file]) for fault in faults]
