@@ -8,54 +8,20 @@ there already.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
 from sensors.batch import Batch, decode, encode
-from sensors.errors import SettingsError, Unavailable
+from sensors.errors import SettingsError
 from sensors.journal import Record
+from sensors.kafka_topics import BYTES_MAX, RECORD_BATCH_MAX, RETENTION_MS, TIMEOUT_S, translated
+from sensors.kafka_topics import create_topics as create_topics
 
 TOPIC = "ioc.batches"
 PARTITIONS = 8
-RETENTION_MS = 7 * 86_400_000
-TIMEOUT_S = 10.0
-BYTES_MAX = 16 * 2**20
-"""The most that one append may have for one partition: 32 kB for each of 500 messages."""
-
-_RECORD_BATCH_MAX = BYTES_MAX + 65_536  # what Kafka adds around the batches
-
-
-async def create_topics(
-    servers: str, topics: Mapping[str, int], replication: int = 1, retention_ms: int = RETENTION_MS
-) -> None:
-    """Make the topics that are not there yet: name → number of partitions.
-
-    `servers` is "host:port", several separated by commas. A topic that is there keeps its settings, since an
-    operator may have changed them. Raises SettingsError when one has another number of partitions, and Unavailable
-    when the cluster does not answer, or cannot make one now.
-    """
-    settings = {"retention.ms": str(retention_ms), "max.message.bytes": str(_RECORD_BATCH_MAX)}
-    wanted = [NewTopic(name, partitions, replication, topic_configs=settings) for name, partitions in topics.items()]
-    with _translated(servers):
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=round(TIMEOUT_S * 1000))
-        try:
-            await admin.start()
-            answer = await admin.create_topics(wanted)
-            for name, code, *text in answer.topic_errors:
-                if for_code(code) not in (NoError, TopicAlreadyExistsError):
-                    raise Unavailable(
-                        f"topic {name} cannot be made: {for_code(code).__name__} {text[0] if text else ''}"
-                    )
-            async with asyncio.timeout(TIMEOUT_S):
-                for found in await _visible(admin, list(topics)):
-                    _check_partitions(found["topic"], len(found["partitions"]), topics[found["topic"]])
-        finally:
-            await admin.close()
 
 
 class KafkaJournalWriter:
@@ -94,7 +60,7 @@ class KafkaJournalWriter:
         not kept twice.
         """
         async with self._turn:
-            with _translated(self._servers):
+            with translated(self._servers):
                 try:
                     async with asyncio.timeout(self._timeout_s):
                         await self._append(batches)
@@ -108,7 +74,7 @@ class KafkaJournalWriter:
 
         Raises SettingsError when all records of a partition have expired: its numbering is then unknown.
         """
-        with _translated(self._servers):
+        with translated(self._servers):
             return await self._next_ordinals(range(self._partitions))
 
     async def close(self) -> None:
@@ -125,19 +91,21 @@ class KafkaJournalWriter:
             kept = await self._next_ordinals(self._doubtful)
             batches = [batch for batch in batches if not _is_kept(batch, kept)]
             self._doubtful.clear()
-        parcels: dict[int, list[bytes]] = {}
+        waiting: dict[int, deque[bytes]] = {}
         for batch in batches:
-            parcels.setdefault(batch.partition, []).append(encode(batch))
+            waiting.setdefault(batch.partition, deque()).append(encode(batch))
         producer = await self._connected()
-        sent = [await self._send(producer, partition, records) for partition, records in parcels.items()]
-        await asyncio.gather(*sent)
+        while waiting:  # once, unless a partition has more than a Kafka record batch may hold
+            sent = [await self._send(producer, partition, records) for partition, records in waiting.items()]
+            await asyncio.gather(*sent)
+            waiting = {partition: records for partition, records in waiting.items() if records}
 
-    async def _send(self, producer: AIOKafkaProducer, partition: int, records: list[bytes]) -> "asyncio.Future[Any]":
+    async def _send(self, producer: AIOKafkaProducer, partition: int, records: deque[bytes]) -> "asyncio.Future[Any]":
+        """Send as many of the records as one record batch holds, at least the first; takes them off `records`."""
         parcel = producer.create_batch()
-        for record in records:
-            # Kafka's own time, not the batch's: by it the topic's retention goes, also for a replayed past.
-            added = parcel.append(timestamp=None, key=None, value=record)
-            assert added is not None, f"one append has more than {BYTES_MAX} bytes for partition {partition}"
+        # Kafka's own time, not the batch's: by it the topic's retention goes, also for a replayed past.
+        while records and parcel.append(timestamp=None, key=None, value=records[0]) is not None:
+            records.popleft()
         parcel.close()
         future: asyncio.Future[Any] = await producer.send_batch(parcel, self._topic, partition=partition)
         return future
@@ -151,7 +119,7 @@ class KafkaJournalWriter:
                 enable_idempotence=True,
                 compression_type="lz4",
                 max_batch_size=BYTES_MAX,
-                max_request_size=self._partitions * _RECORD_BATCH_MAX,
+                max_request_size=self._partitions * RECORD_BATCH_MAX,
                 request_timeout_ms=round(self._timeout_s * 1000),
             )
             await self._producer.start()
@@ -199,7 +167,7 @@ class KafkaJournalReader:
         )
         reader = cls(servers, topic, consumer, timeout_s)
         try:
-            with _translated(servers):
+            with translated(servers):
                 async with asyncio.timeout(timeout_s):
                     await consumer.start()
                     consumer.pause(*consumer.assignment())
@@ -211,13 +179,13 @@ class KafkaJournalReader:
     async def read(self, partition: int, offset: int, limit: int = 100) -> list[Record]:
         """Up to `limit` records from `offset` on; what retention has dropped is skipped, in order."""
         async with self._turn:
-            with _translated(self._servers):
+            with translated(self._servers):
                 async with asyncio.timeout(self._timeout_s):
                     return await self._read(TopicPartition(self._topic, partition), offset, limit)
 
     async def ends(self) -> dict[int, int]:
         """For every partition, the offset that the next record gets."""
-        with _translated(self._servers):
+        with translated(self._servers):
             async with asyncio.timeout(self._timeout_s):
                 ends = await self._consumer.end_offsets(self._consumer.assignment())
         return {place.partition: end for place, end in ends.items()}
@@ -261,28 +229,3 @@ async def _next_ordinal(reader: KafkaJournalReader, partition: int, end: int) ->
 def _is_kept(batch: Batch, next_ordinals: Mapping[int, int]) -> bool:
     """Whether the journal has the batch; a heartbeat has no ordinals of its own, and two of them harm nothing."""
     return bool(batch.topics) and batch.after <= next_ordinals.get(batch.partition, 0)
-
-
-async def _visible(admin: AIOKafkaAdminClient, topics: list[str]) -> list[dict[str, Any]]:
-    """The topics as brokers tell clients, some moments after the controller has made them."""
-    found: list[dict[str, Any]] = await admin.describe_topics(topics)
-    while any(topic["error_code"] for topic in found):
-        await asyncio.sleep(0.05)
-        found = await admin.describe_topics(topics)
-    return found
-
-
-def _check_partitions(topic: str, found: int, wanted: int) -> None:
-    if found != wanted:
-        raise SettingsError(
-            f"--partitions {wanted}: the topic {topic} has {found}, and units keep their partition; start with"
-            f" --partitions {found}, or with another topic"
-        )
-
-
-@contextmanager
-def _translated(servers: str) -> Iterator[None]:
-    try:
-        yield
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(f"Kafka at {servers}: {error or type(error).__name__}") from error

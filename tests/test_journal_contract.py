@@ -19,7 +19,8 @@ from servers import Absent, Server, free_port, start_kafka
 from sensors.batch import Batch, decode
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalReader, JournalWriter
-from sensors.kafka_journal import BYTES_MAX, KafkaJournalReader, KafkaJournalWriter, create_topics
+from sensors.kafka_journal import KafkaJournalReader, KafkaJournalWriter
+from sensors.kafka_topics import BYTES_MAX, create_topics
 from sensors.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
@@ -239,7 +240,8 @@ WRITE_AND_DIE = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sensors.batch import Batch
-from sensors.kafka_journal import BYTES_MAX, KafkaJournalReader, KafkaJournalWriter, create_topics
+from sensors.kafka_journal import KafkaJournalReader, KafkaJournalWriter
+from sensors.kafka_topics import BYTES_MAX, create_topics
 from sensors.sqlite_journal import SqliteJournal
 
 async def write():
@@ -290,13 +292,14 @@ async def test_kafka_makes_the_topic_with_the_retention_it_is_told(kafka_server:
 
 
 @pytest.mark.long
-async def test_kafka_takes_an_append_of_many_megabytes(kafka_server: Server) -> None:
+async def test_kafka_takes_an_append_that_is_larger_than_a_record_batch(kafka_server: Server) -> None:
     topic = f"large-{uuid.uuid4().hex}"
     writer = await KafkaJournalWriter.open(kafka_server.address, topic, PARTITIONS)
     payload = random.Random(7).randbytes(900_000)
-    await writer.append([batch(partition, 0, *[payload] * 16) for partition in range(PARTITIONS)])
+    await writer.append([batch(2, n * 6, *[payload] * 6) for n in range(5)])
     reader = await KafkaJournalReader.open(kafka_server.address, topic)
-    assert await payloads(reader, 2) == [[payload] * 16]
+    assert await payloads(reader, 2) == [[payload] * 6] * 5
+    assert (await writer.next_ordinals())[2] == 30
     await writer.close()
     await reader.close()
 
