@@ -238,13 +238,13 @@ class Partition:
         )
 
     def _note_observed(self, readings: Readings) -> None:
-        newest: dict[int, int] = {}
-        for source, time in zip(readings.source.tolist(), readings.time.tolist(), strict=True):
-            if time > newest.get(source, 0):
-                newest[source] = time
-        for source, time in newest.items():
-            row = self._sources.rows[source]
-            row[5] = max(row[5], time)
+        """Keep each source's newest observed time in its row."""
+        order = np.lexsort((readings.time, readings.source))
+        source, time = readings.source[order], readings.time[order]
+        last = np.flatnonzero(np.r_[source[1:] != source[:-1], np.ones(min(1, len(source)), dtype=np.bool_)])
+        for index, newest in zip(source[last].tolist(), time[last].tolist(), strict=True):
+            row = self._sources.rows[index]
+            row[5] = max(row[5], newest)
 
     def _remember(self, new_keys: dict[int, np.ndarray[tuple[int], np.dtype[np.uint64]]]) -> None:
         names = list(self._catalogue.kind_index)
