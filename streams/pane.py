@@ -212,6 +212,17 @@ class PaneRing:
         wins = (time > last_time[cell]) | ((time == last_time[cell]) & (value > last_value[cell]))
         last_time[cell[wins]], last_value[cell[wins]] = time[wins], value[wins]
 
+    def grid(self, first_pane: int, panes: int) -> tuple[Ints, Floats, Ints]:
+        """Counts, sums (millionths) and newest times of single cells, [rows, panes]; count 0 where there is none."""
+        index = np.arange(first_pane, first_pane + panes)
+        slot, used = index % self.size, slice(0, len(self.row_keys))
+        live = self.tag[used][:, slot] == index
+        return (
+            np.where(live, self.n[used][:, slot], 0),
+            np.where(live, self.total[used][:, slot], 0.0),
+            np.where(live, self.last_time[used][:, slot], EMPTY),
+        )
+
     def window(self, rows: Ints, first_pane: int, panes: int, bound: int) -> Cells:
         """The merge of `panes` panes from `first_pane` on, for each of `rows`; `bound` picks the share bound, −1 none.
 

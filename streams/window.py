@@ -183,17 +183,17 @@ class WindowBook:
         shape = (len(entities), NOWCAST_HOURS)
         n, last = np.zeros(len(entities), np.int64), np.full(len(entities), EMPTY, np.int64)
         unit_of = np.zeros(len(entities), np.int64)
+        newest_hour = (end + self._catalogue.zone_ms) // _HOUR_MS - 1
         for pollutant, ring in zip(AQI_POLLUTANTS, self._rings, strict=True):
             means = np.full(shape, np.nan)
-            rows = np.arange(len(ring.row_keys))
-            at = np.array([place[key[0]] for key in ring.row_keys], dtype=np.int64)
-            unit_of[at] = ring.row_unit
-            pane = (end + self._catalogue.zone_ms) // _HOUR_MS - 1
-            for hour in range(NOWCAST_HOURS):
-                cells = ring.window(rows, pane - hour, 1, -1)
-                means[at, hour] = np.where(cells.n > 0, cells.total / MILLION / np.maximum(cells.n, 1), np.nan)
-                np.add.at(n, at, cells.n)
-                np.maximum.at(last, at, np.where(cells.n > 0, cells.last_time, EMPTY))
+            if ring.row_keys:
+                at = np.array([place[key[0]] for key in ring.row_keys], dtype=np.int64)
+                unit_of[at] = ring.row_unit
+                counts, totals, times = ring.grid(newest_hour - NOWCAST_HOURS + 1, NOWCAST_HOURS)
+                hours = np.where(counts > 0, totals / MILLION / np.maximum(counts, 1), np.nan)
+                means[at] = hours[:, ::-1]
+                n[at] += counts.sum(axis=1)
+                last[at] = np.maximum(last[at], times.max(axis=1))
             hourly[pollutant] = means
         index = vn_aqi.hour_aqi(hourly)[0]
         width = len(entities)

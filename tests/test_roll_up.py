@@ -63,6 +63,7 @@ def test_the_same_report_told_twice_changes_nothing() -> None:
     made = catalogue()
     feed, roll_up = Feed(made), RollUp(made, nothing(), NOON)
     feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
     beat = feed.partition.evaluate(NOON + 20 * MINUTE)
     report = Report(0, beat.partials, beat.silent)
     roll_up.report(report, NOON)
@@ -77,6 +78,7 @@ def test_a_late_unit_corrects_what_was_said_of_the_place() -> None:
     for number, (unit, speed) in enumerate(((A, 40.0), (B, 60.0))):
         feed = Feed(made, number=number)
         feed.tell((f"ioc/{unit}/traffic/cam", senml("speed", NOON, speed), NOON))
+        feed.partition.evaluate(NOON)
         beat = feed.partition.evaluate(NOON + 20 * MINUTE)
         roll_up.report(Report(number, beat.partials, beat.silent), NOON)
         said = value_of(roll_up.evaluate(NOON).closed, "speed", "22")
