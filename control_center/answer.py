@@ -1,9 +1,10 @@
 """The shapes of the API's answers, and how they follow from live values and rows of the database."""
 
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
+from typing_extensions import TypedDict
 
 from streams.beat import Counts, Value
 from streams.kpi import Kpi

@@ -1,0 +1,136 @@
+"""`ioc gateway`, `ioc user` and `ioc wall`: the commands of the control centre."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from control_center import argon2_accounts
+from control_center.account import ROLES, name_fault, password_fault
+from control_center.embedded_commands import default_data
+from control_center.http_gateway import GatewaySettings, build_gateway, gateway_server, now_ms
+from control_center.sql_accounts import SqlAccounts
+from control_center.toml_walls import load_walls
+from control_center.wall import FONT_REM, arc_minutes, layout_of
+from sensors.errors import SettingsError
+from streams.commands import OverlayOption, secret_from
+from streams.redis_live import RedisLive
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import load_all
+
+app = typer.Typer()
+user = typer.Typer(help="Tài khoản / accounts.", no_args_is_help=True)
+wall = typer.Typer(help="Màn hình / walls.", no_args_is_help=True)
+app.add_typer(user, name="user")
+app.add_typer(wall, name="wall")
+console = Console()
+
+DatabaseOption = Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data folder of `ioc up`; the default one when neither is given.")
+]
+
+
+@app.command()
+def gateway(
+    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")],
+    redis: Annotated[str, typer.Option("--redis", envvar="IOC_REDIS", help="Redis URL of the live store.")],
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
+    partitions: Annotated[int, typer.Option("--partitions", help="Ready only when so many report.")] = 0,
+    definitions: OverlayOption = None,
+) -> None:
+    """Cổng của cụm / one gateway of the cluster: pages, API and live channel. IOC_WALL_TOKEN(_FILE) is read."""
+    settings = GatewaySettings(
+        host=host, port=port, overlay=definitions, partitions=partitions, wall_token=_wall_token()
+    )
+    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
+    live = RedisLive(secret_from(redis, "IOC_REDIS_PASSWORD"))
+    server = gateway_server(build_gateway(settings, live, store, load_all(definitions)), settings)
+    console.print(f"http://{host}:{port}/wall", highlight=False)
+    server.run()
+
+
+@user.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="2–32 of a-z 0-9 . _ -")],
+    role: Annotated[str, typer.Option("--role", help=", ".join(ROLES))] = "operator",
+    generate: Annotated[bool, typer.Option("--generate", help="Let the machine choose; printed once.")] = False,
+    database: DatabaseOption = "",
+    data: DataOption = None,
+) -> None:
+    """Thêm tài khoản / add an account; asks for the password, or makes one."""
+    if role not in ROLES:
+        raise SettingsError(f"--role {role}: một trong / one of {', '.join(ROLES)}")
+    if name_fault(name):
+        raise SettingsError(f"{name}: {name_fault(name)}")
+    accounts = _accounts(database, data)
+    if accounts.account(name) is not None:
+        raise SettingsError(f"{name}: tài khoản đã có / the account is there already (ioc user list)")
+    password = argon2_accounts.make_password() if generate else _ask(name)
+    accounts.add_account(name, argon2_accounts.hash_password(password), role, now_ms())
+    console.print(f"[green]✓[/] {name} ({role})", highlight=False)
+    if generate:
+        console.print(f"mật khẩu / password: [bold]{password}[/]  (chỉ hiện một lần / shown once)", highlight=False)
+
+
+@user.command("list")
+def list_users(database: DatabaseOption = "", data: DataOption = None) -> None:
+    """Danh sách tài khoản / list the accounts."""
+    table = Table("tên / name", "vai trò / role", "trạng thái / state")
+    for account in _accounts(database, data).accounts():
+        table.add_row(account.name, account.role, "đã khoá / disabled" if account.disabled else "hoạt động / active")
+    console.print(table)
+
+
+@user.command("disable")
+def disable_user(name: str, database: DatabaseOption = "", data: DataOption = None) -> None:
+    """Khoá tài khoản và kết thúc mọi phiên / disable an account and end its sessions."""
+    accounts = _accounts(database, data)
+    if accounts.account(name) is None:
+        raise SettingsError(f"{name}: không có tài khoản này / there is no such account (ioc user list)")
+    accounts.disable_account(name)
+    console.print(f"[green]✓[/] {name}: đã khoá / disabled", highlight=False)
+
+
+@wall.command("list")
+def list_walls(definitions: OverlayOption = None) -> None:
+    """Các màn hình và cỡ chữ nhìn thấy / the walls, and how large their letters are from the farthest seat."""
+    table = Table("id", "tên / name", "cao × xa / height × distance", "layout", "chữ / letters")
+    for each in load_walls(load_all(definitions).kpis, definitions).values():
+        layout = layout_of(each)
+        assert layout is not None  # checked as the walls were loaded
+        sizes = ", ".join(f"{text} {arc_minutes(each, layout, text):.1f}′" for text in FONT_REM[layout])
+        table.add_row(each.id, each.name_vi, f"{each.height_mm:.0f} × {each.distance_mm:.0f} mm", layout, sizes)
+    console.print(table)
+
+
+def _wall_token() -> str:
+    path = os.environ.get("IOC_WALL_TOKEN_FILE")
+    try:
+        return Path(path).read_text().strip() if path else os.environ.get("IOC_WALL_TOKEN", "")
+    except OSError as reason:
+        raise SettingsError(f"IOC_WALL_TOKEN_FILE: {path}: {reason.strerror}") from reason
+
+
+def _ask(name: str) -> str:
+    while True:
+        password: str = typer.prompt("Mật khẩu / password", hide_input=True, confirmation_prompt=True)
+        fault = password_fault(name, password)
+        if not fault:
+            return password
+        console.print(f"[red]{fault}[/]", highlight=False)
+
+
+def _accounts(database: str, data: Path | None) -> SqlAccounts:
+    if database:
+        return SqlAccounts(SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD")).engine)
+    path = (data or default_data()) / "history.sqlite"
+    if not path.exists():
+        raise SettingsError(
+            f"{path}: chưa có cơ sở dữ liệu / no database there; run `ioc up` first, or name --data or --database"
+        )
+    return SqlAccounts(SqlStore(f"sqlite:///{path}").engine)

@@ -1,0 +1,67 @@
+"""Probes: alive (`/health`), making progress (`/ready`), and figures for Prometheus (`/metrics`)."""
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import JSONResponse
+
+from control_center.http_access import reader
+from control_center.http_api import ledger_of
+from control_center.http_context import Context
+from control_center.prometheus_metrics import CONTENT_TYPE
+from sensors.errors import Unavailable
+
+DATABASE_S = 3.0
+
+
+def package_version() -> str:
+    """The version of the installed package; "0" when it runs from a folder that was never installed."""
+    try:
+        return version("ioc-event-processor")
+    except PackageNotFoundError:
+        return "0"
+
+
+def probe_routes(context: Context) -> APIRouter:
+    """What orchestrators and monitors ask; `/health` and `/ready` of anybody."""
+    routes = APIRouter(tags=["probes"])
+
+    @routes.get("/health", summary="The process is alive")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "version": package_version(), "build": context.build, "now": context.clock()}
+
+    @routes.get("/ready", summary="Every partition progresses; 503 with reasons otherwise",
+                responses={503: {"description": "Not ready; the reasons in words"}})
+    async def ready() -> Response:
+        await context.mirror.looked()
+        reasons = [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
+        if context.mirror.fault:
+            reasons.insert(0, {"vi": "kho trực tiếp không trả lời", "en": "the live store does not answer"})
+        fault = await _database_fault(context)
+        if fault:
+            reasons.append({"vi": f"cơ sở dữ liệu {fault}", "en": f"the database {fault}"})
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    @routes.get("/metrics", dependencies=[Depends(reader(context))], summary="Figures for Prometheus")
+    async def metrics() -> Response:
+        try:
+            ledger = await ledger_of(context)
+        except Unavailable:
+            ledger = None
+        place_code = context.catalogue.place.code
+        text = context.metrics.render(context.mirror.state, ledger, place_code, context.clock())
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return routes
+
+
+async def _database_fault(context: Context) -> str:
+    """Empty when the database answers within `DATABASE_S`."""
+    try:
+        async with asyncio.timeout(DATABASE_S):
+            await asyncio.to_thread(context.store.ledger_totals)
+    except (Unavailable, TimeoutError):
+        return "không trả lời / does not answer"
+    return ""
