@@ -31,6 +31,7 @@ INTAKE_MAX = 20_000
 """Messages a partition takes in before it waits for a beat: about 60 ms of decoding, 30 MB at 1 kB a message."""
 
 COMMAND_POLL_S = 5.0
+HOUSEKEEPING_S = 600.0
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
 
@@ -69,6 +70,7 @@ class Engine:
         self._send_report = send_report
         self._received = received
         self._is_alone = is_alone
+        self._horizons = {kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 for kpi in catalogue.kpis.values()}
         self._held: dict[int, Held] = {}
         self._opening: dict[int, asyncio.Lock] = {}
         self._roll_up: RollUp | None = None
@@ -99,11 +101,11 @@ class Engine:
         async with lock:
             if partition in self._held:
                 return
-            recovered = await self._patiently(lambda: self._store.recover(partition))
+            recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
             held = Held(state, recovered.ordinal, recovered.totals, now)
-            changes = dict(value_entry(value) for value in state.newest_values())
+            changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
@@ -115,9 +117,9 @@ class Engine:
         async with lock:
             if self._roll_up is not None:
                 return
-            recovered = await self._patiently(lambda: self._store.recover(ROLL_UP))
+            recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             self._roll_up = RollUp(self._catalogue, recovered, self._clock())
-            changes = dict(value_entry(value) for value in self._roll_up.newest_values())
+            changes: dict[str, bytes | None] = dict(value_entry(value) for value in self._roll_up.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             await self._publish(changes)
 
@@ -152,24 +154,32 @@ class Engine:
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
         await self.own_roll_up()
-        assert self._roll_up is not None
-        self._roll_up.report(report, self._clock())
+        roll_up = self._roll_up
+        assert roll_up is not None
+        unknown = roll_up.unknown(report.partials)
+        if unknown:
+            # The other partitions may have spoken of these windows long ago, even in an earlier process.
+            shares, values = await self._patiently(lambda: self._store.shares(unknown))
+            roll_up.restore(shares, values, self._clock())
+        roll_up.report(report, self._clock())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
-        commands = asyncio.create_task(self._watch_commands())
+        helpers = [asyncio.create_task(self._watch_commands()), asyncio.create_task(self._keep_house())]
         try:
-            await self._beat_until(stop, commands)
+            await self._beat_until(stop, helpers)
         finally:
-            commands.cancel()
+            for helper in helpers:
+                helper.cancel()
         await self.beat(final=True)
 
-    async def _beat_until(self, stop: asyncio.Event, commands: "asyncio.Task[None]") -> None:
+    async def _beat_until(self, stop: asyncio.Event, helpers: "list[asyncio.Task[None]]") -> None:
         loop = asyncio.get_running_loop()
         next_beat = loop.time()
         while not stop.is_set():
-            if commands.done():
-                commands.result()
+            for helper in helpers:
+                if helper.done():
+                    helper.result()
             next_beat = max(next_beat + BEAT_S, loop.time() - BEAT_S)
             waits = [asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.wait())]
             await asyncio.wait(waits, timeout=max(0.0, next_beat - loop.time()), return_when=asyncio.FIRST_COMPLETED)
@@ -267,6 +277,15 @@ class Engine:
                 log.warning("database does not answer", reason=str(reason))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
+
+    async def _keep_house(self) -> None:
+        """Retention of the database; any worker may do it, several do no harm."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                await asyncio.to_thread(self._store.forget, self._clock())
+            except Unavailable as reason:
+                log.warning("retention waits", reason=str(reason))
 
     async def _watch_commands(self) -> None:
         while True:

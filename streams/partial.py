@@ -1,5 +1,7 @@
 """A partition's mergeable share of one window: cells by former district, and of the whole place."""
 
+import zlib
+
 import msgspec
 import numpy as np
 
@@ -11,7 +13,8 @@ from streams.window import Frame
 
 class Share(msgspec.Struct, array_like=True, frozen=True):
     """`partition`'s cells of one window; `columns` are the columns of Cells as bytes, one entry a scope (in the
-    catalogue's order); `is_closed` when all that the partition said of the window is final."""
+    catalogue's order), the last of them, the bins, compressed: most are 0; `is_closed` when all that the partition
+    said of the window is final."""
 
     partition: int
     is_closed: bool
@@ -31,6 +34,7 @@ def pack_partial(kpi: str, partition: int, frame: Frame, catalogue: Catalogue, i
     cells = Cells(*(np.concatenate(pair) for pair in zip(by_district, whole, strict=True)))
     used = np.flatnonzero((cells.n > 0) | (cells.sources > 0))
     columns = [np.ascontiguousarray(column[used]).tobytes() for column in cells]
+    columns[-1] = zlib.compress(columns[-1], 1)
     share = Share(partition, is_closed, used.tolist(), columns, cells.bins.shape[1])
     return Partial(kpi, frame.end, msgspec.msgpack.encode(share))
 
@@ -42,5 +46,5 @@ def unpack_share(partial: Partial) -> Share:
 def cells_of(share: Share) -> Cells:
     """The cells of a share, one for each of its scopes."""
     plain = [np.frombuffer(data, dtype=kind) for data, kind in zip(share.columns[:10], _DTYPES, strict=True)]
-    bins = np.frombuffer(share.columns[10], dtype=np.uint32).reshape(len(share.scopes), share.bins)
+    bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(len(share.scopes), share.bins)
     return Cells(*plain, bins)

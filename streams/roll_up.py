@@ -18,7 +18,9 @@ from streams.partial import Share, cells_of, unpack_share
 from streams.partition import Beat
 from streams.window import Closed
 
-KEPT_MS = 3 * 86_400_000
+KEPT_MS = 900_000
+"""A window that nobody spoke of for so long leaves the memory; `unknown` and `restore` bring it back."""
+
 HOUSEKEEPING_MS = 60_000
 
 
@@ -47,18 +49,27 @@ class RollUp:
         self._beats = max(recovered.offset, 0)
         self._kept_house_at = now
         self._clear_checkpoint()
-        for value in recovered.values:
-            self._closed[value.kpi, value.scope, value.end] = Closed(value.revision, value.n, value.value)
-            known = self._newest.get((value.kpi, value.scope))
-            if known is None or known.end <= value.end:
-                self._newest[value.kpi, value.scope] = value
-        self.receive(recovered.partials, now)
+        self.restore(recovered.partials, recovered.values, now)
 
     def _clear_checkpoint(self) -> None:
         self._values: list[Value] = []
         self._changed: dict[str, Alert] = {}
         self._steps: list[AlertStep] = []
         self._applied: list[str] = []
+
+    def unknown(self, partials: list[Partial]) -> list[tuple[str, int]]:
+        """The windows (KPI, end) among these that it holds no share of: `restore` them first."""
+        keys = {(partial.kpi, partial.end) for partial in partials if partial.kpi in self._catalogue.kpis}
+        return sorted(keys - self._shares.keys())
+
+    def restore(self, partials: list[Partial], values: list[Value], now: int) -> None:
+        """Take back what the database has of windows: shares of all partitions, and what was said of them."""
+        for value in values:
+            self._closed[value.kpi, value.scope, value.end] = Closed(value.revision, value.n, value.value)
+            known = self._newest.get((value.kpi, value.scope))
+            if known is None or known.end <= value.end:
+                self._newest[value.kpi, value.scope] = value
+        self.receive(partials, now)
 
     def receive(self, partials: list[Partial], now: int) -> None:
         """Take partitions' shares in; of each partition and window the newest counts."""

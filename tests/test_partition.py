@@ -7,6 +7,7 @@ from small_world import NOON, A, B, Feed, catalogue, cloudevent, nothing, senml
 from sensors.journal import Record
 from streams.beat import Value
 from streams.partition import Beat
+from streams.sql_store import SqlStore
 
 MINUTE = 60_000
 SPEED = f"ioc/{A}/traffic/cam-1"
@@ -167,12 +168,15 @@ def test_an_old_series_and_a_live_one_do_not_disturb_each_other() -> None:
     assert beat.totals.too_late == 0
 
 
-def recovered_from(feed: Feed, now: int) -> Feed:
-    """A new partition made of what the checkpoint of the old one wrote, by way of a real database."""
-    from streams.sql_store import SqlStore
+@pytest.fixture
+def store() -> SqlStore:
+    made = SqlStore("sqlite://")
+    made.migrate()
+    return made
 
-    store = SqlStore("sqlite://")
-    store.migrate()
+
+def recovered_from(feed: Feed, store: SqlStore, now: int) -> Feed:
+    """A new partition made of what the checkpoint of the old one wrote, by way of a real database."""
     assert store.commit(feed.partition.checkpoint(now))
     again = Feed(catalogue(), store.recover(0), now)
     again.records, again.ordinal = feed.records, feed.ordinal
@@ -183,7 +187,7 @@ def told(beat: Beat) -> list[tuple[object, ...]]:
     return sorted((v.kpi, v.scope, v.end, v.value, v.n, v.state, v.revision) for v in beat.closed)
 
 
-def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happened() -> None:
+def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happened(store: SqlStore) -> None:
     story = [
         (SPEED, senml("speed", NOON + step * 20_000, 30 + step % 17), NOON + step * 20_000) for step in range(60)
     ]
@@ -195,7 +199,7 @@ def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happene
         expected, got = straight.partition.evaluate(now), broken.partition.evaluate(now)
         assert told(got) == told(expected)
         straight.partition.checkpoint(now)
-        broken = recovered_from(broken, now)
+        broken = recovered_from(broken, store, now)
     late = (SPEED, senml("speed", NOON + 12 * MINUTE + 1, 99), NOON + 20 * MINUTE)
     again = story[50]
     for feed in (straight, broken):
@@ -207,11 +211,11 @@ def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happene
     assert got.totals.duplicate == 1
 
 
-def test_records_below_the_checkpoint_are_passed_over() -> None:
+def test_records_below_the_checkpoint_are_passed_over(store: SqlStore) -> None:
     feed = Feed(catalogue())
     feed.tell((SPEED, senml("speed", NOON, 40), NOON))
     feed.partition.evaluate(NOON)
-    again = recovered_from(feed, NOON)
+    again = recovered_from(feed, store, NOON)
     again.partition.observe(feed.records[0])
     assert again.partition.evaluate(NOON).totals.received == 1
 

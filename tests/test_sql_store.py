@@ -1,0 +1,268 @@
+"""The database's contract, on SQLite and on a real PostgreSQL."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import SQLModel
+
+from control_center.sql_accounts import SqlAccounts
+from sensors.broker_refusal import Refusal
+from sensors.errors import Unavailable
+from streams.alert import Alert, AlertStep, Command
+from streams.beat import Counts, Rejection, Value
+from streams.checkpoint import (
+    ROLL_UP,
+    Checkpoint,
+    LedgerRow,
+    Mail,
+    PaneRow,
+    Partial,
+    SeenRow,
+    SourceRow,
+    SummaryRow,
+    TicketRow,
+)
+from streams.sql_store import SqlStore
+
+HOUR = 3_600_000
+T0 = 1_790_000_000_000 // HOUR * HOUR
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        made: str = request.getfixturevalue("postgres_server").new_database()
+        return made
+    return f"sqlite:///{tmp_path / 'history.sqlite'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    made = SqlStore(url)
+    made.migrate()
+    yield made
+    made.close()
+
+
+def checkpoint(expected: int = -1, offset: int = 1, partition: int = 0, **parts: Any) -> Checkpoint:
+    totals = parts.pop("totals", Counts())
+    return Checkpoint(partition, expected, offset, 10 * offset, T0 + offset, b"clock", totals, **parts)
+
+
+def pane(number: int, n: int = 1, series: str = "air/pm25/60") -> PaneRow:
+    return PaneRow(series, "06658/s1", "", number, n, 1.5, 1.0, 2.0, 1, 1.0, 2, 2.0, b"\x01", b"\x02", 0, 0)
+
+
+def value(end: int, number: float | None = 1.0, scope: str = "06658", kpi: str = "pm25", revision: int = 0) -> Value:
+    return Value(kpi, scope, end - HOUR, end, number, 4, 2, "corrected" if revision else "final", revision, end - 1)
+
+
+def alert(name: str = "r-06658-2", state: Any = "unack_active") -> Alert:
+    return Alert(name, "r", "06658", "", "critical", state, T0, T0 + HOUR, 1.5)
+
+
+def test_a_partition_that_never_ran_has_nothing_to_recover(store: SqlStore) -> None:
+    found = store.recover(0)
+    assert (found.offset, found.ordinal, found.panes, found.alerts, found.occurrences) == (-1, 0, [], [], {})
+
+
+def test_everything_that_a_checkpoint_carries_comes_back(store: SqlStore) -> None:
+    ticket = TicketRow("06658/desk", "2026-09-24/A1", T0, None, None, None, "dat_dai", T0)
+    source = SourceRow("06658", "air", "s1", 1, 2, 3, "measuring", False, 7)
+    seen = SeenRow(T0 + HOUR, b"12345678")
+    counts = Counts(5, 1, 1, 1, 2, 9, 1, 2, 3, 4)
+    told = checkpoint(
+        offset=3, panes=[pane(1), pane(2)], tickets=[ticket], sources=[source], seen=[seen, seen], values=[value(T0)],
+        alerts=[alert()], pending_holds=b"holds", totals=counts,
+    )  # fmt: skip
+    assert store.commit(told)
+    found = store.recover(0)
+    assert (found.offset, found.ordinal, found.clock, found.totals) == (3, 30, b"clock", counts)
+    assert sorted(found.panes, key=lambda row: row.pane) == [pane(1), pane(2)]
+    assert (found.tickets, found.sources, found.seen) == ([ticket], [source], [seen, seen])
+    assert (found.values, found.alerts, found.pending_holds) == ([value(T0)], [alert()], b"holds")
+    assert found.occurrences == {("r", "06658", ""): 2}
+    assert store.recover(1).offset == -1
+
+
+def test_a_worker_that_lost_its_partition_writes_nothing(store: SqlStore) -> None:
+    assert store.commit(checkpoint(-1, 1))
+    assert not store.commit(checkpoint(-1, 5, panes=[pane(9)])), "another worker has run since"
+    assert store.commit(checkpoint(1, 2))
+    assert not store.commit(checkpoint(1, 7, panes=[pane(9)], values=[value(T0)]))
+    assert (store.recover(0).offset, store.recover(0).panes, store.recover(0).values) == (2, [], [])
+
+
+def test_of_two_workers_that_commit_at_once_exactly_one_wins(store: SqlStore, url: str) -> None:
+    assert store.commit(checkpoint(-1, 0))
+    stores = [SqlStore(url) for _ in range(4)]
+    outcomes: list[bool] = []
+    start = threading.Barrier(4)
+
+    def run(own: SqlStore, number: int) -> None:
+        start.wait()
+        outcomes.append(own.commit(checkpoint(0, number, panes=[pane(number)])))
+
+    threads = [threading.Thread(target=run, args=(own, number)) for number, own in enumerate(stores, start=1)]
+    for thread in threads:
+        thread.start()
+    for thread, own in zip(threads, stores, strict=True):
+        thread.join()
+        own.close()
+    assert sorted(outcomes) == [False, False, False, True]
+    found = store.recover(0)
+    assert [row.pane for row in found.panes] == [found.offset]
+
+
+def test_rows_of_the_same_key_are_replaced_and_old_panes_and_identities_go(store: SqlStore) -> None:
+    assert store.commit(checkpoint(-1, 1, panes=[pane(1), pane(2), pane(1, series="other")], seen=[SeenRow(100, b"a")]))
+    ticket = TicketRow("d", "t", 1, None, None, None, "", 1)
+    assert store.commit(checkpoint(1, 2, panes=[pane(2, n=9)], tickets=[ticket], seen=[SeenRow(300, b"b")]))
+    assert store.commit(
+        checkpoint(2, 3, dropped_panes_before={"air/pm25/60": 2}, tickets_done=[("d", "t")], seen_until=200)
+    )
+    found = store.recover(0)
+    assert sorted((row.series, row.pane, row.n) for row in found.panes) == [("air/pm25/60", 2, 9), ("other", 1, 1)]
+    assert (found.tickets, found.seen) == ([], [SeenRow(300, b"b")])
+
+
+def test_recovery_looks_back_as_far_as_a_closed_window_may_be_amended(store: SqlStore) -> None:
+    values = [value(T0 + hour * HOUR) for hour in range(10)] + [value(T0, scope="06661")]
+    assert store.commit(checkpoint(values=values))
+    found = store.recover(0, {"pm25": 2 * HOUR}).values
+    assert sorted((row.scope, (row.end - T0) // HOUR) for row in found) == [
+        ("06658", 7), ("06658", 8), ("06658", 9), ("06661", 0),
+    ]  # fmt: skip
+
+
+def test_the_roll_up_gets_every_partitions_shares_of_windows_it_may_not_have_merged(store: SqlStore) -> None:
+    early, late = Partial("pm25", T0, b"early"), Partial("pm25", T0 + HOUR, b"late")
+    assert store.commit(checkpoint(-1, 1, partition=0, partials=[early, late]))
+    assert store.commit(checkpoint(-1, 300_000, partition=1, partials=[Partial("pm25", T0, b"of 1")]))
+    assert store.commit(checkpoint(-1, 400_000, partition=ROLL_UP, values=[value(T0, scope="22")]))
+    found = store.recover(ROLL_UP)
+    assert sorted(row.cells for row in found.partials) == [b"early", b"of 1"], "written again, so all shares of it"
+    assert {row.scope for row in found.values} == {"22"}
+    shares, values = store.shares([("pm25", T0 + HOUR), ("pm25", T0)])
+    assert len(shares) == 3
+    assert [row.scope for row in values] == ["22"]
+
+
+def test_ledger_reasons_and_rejections_add_up(store: SqlStore) -> None:
+    topic = "ioc/\0x\udce9"
+    junk = [Rejection(0, number, 0, T0 + number, topic, "bad_topic", "why", b"\0\xff") for number in range(700)]
+    row = LedgerRow("air", T0, Counts(received=5, accepted=3, rejected=2))
+    assert store.commit(checkpoint(-1, 1, rejections=junk, ledger=[row], totals=Counts(received=5, accepted=5)))
+    assert store.commit(checkpoint(1, 2, ledger=[row], totals=Counts(received=9, accepted=9)))
+    assert store.commit(checkpoint(-1, 2, partition=1, totals=Counts(received=1, accepted=1)))
+    assert store.ledger_totals() == Counts(received=10, accepted=10)
+    assert store.rejection_reasons() == {"bad_topic": 700}
+    newest = store.rejections(10_000)
+    assert (len(newest), newest[0].ordinal, newest[0].payload) == (500, 699, b"\0\xff"), "kept within a bound"
+    store.forget(T0)
+    assert len(store.rejections(10_000)) == 500
+
+
+def test_values_are_asked_by_window_and_the_newest(store: SqlStore) -> None:
+    assert store.newest_value("pm25", "06658") is None
+    assert store.commit(checkpoint(-1, 1, values=[value(T0 + hour * HOUR, float(hour)) for hour in range(5)]))
+    assert store.commit(checkpoint(1, 2, values=[value(T0 + HOUR, 9.0, revision=1), value(T0 + 9 * HOUR, None)]))
+    assert store.newest_value("pm25", "06658") == value(T0 + 9 * HOUR, None)
+    rows = store.history("pm25", "06658", T0 + HOUR, T0 + 3 * HOUR, 2)
+    assert rows == [value(T0 + HOUR, 9.0, revision=1), value(T0 + 2 * HOUR, 2.0)]
+
+
+def test_alerts_keep_their_newest_state_and_their_whole_log(store: SqlStore) -> None:
+    steps = [AlertStep("r-06658-2", 0, T0, "raise"), AlertStep("r-06658-2", 1, T0 + 1, "acknowledge", "binh", "đã gọi")]
+    assert store.commit(checkpoint(-1, 1, alerts=[alert()], steps=steps[:1]))
+    assert store.commit(checkpoint(1, 2, alerts=[alert(state="closed")], steps=steps[1:]))
+    assert store.alerts(open_only=True, limit=9) == []
+    assert [row.state for row in store.alerts(open_only=False, limit=9)] == ["closed"]
+    assert store.alert("r-06658-2") == alert(state="closed")
+    assert store.alert("other") is None
+    assert store.alert_steps("r-06658-2") == steps
+    assert store.recover(0).alerts == []
+    assert store.recover(0).occurrences == {("r", "06658", ""): 2}
+
+
+def test_a_command_waits_until_a_checkpoint_says_applied_or_it_is_refused(store: SqlStore) -> None:
+    orders = [Command(str(number), T0 + number, "binh", "comment", "a-1", "ghi chú") for number in range(3)]
+    for order in reversed(orders):
+        store.record_command(order)
+    assert store.waiting_commands() == orders
+    assert store.commit(checkpoint(applied=["0"]))
+    store.refuse_command("1", "đã đóng")
+    assert store.waiting_commands() == orders[2:]
+    assert [store.command_state(name) for name in ("0", "1", "x")] == [("applied", ""), ("refused", "đã đóng"), None]
+
+
+def test_the_same_mail_is_written_once_and_tried_again_later_when_it_fails(store: SqlStore) -> None:
+    mail = Mail("m1", "email", "a@b.vn", "Tóm tắt", "nội dung", T0)
+    assert store.commit(checkpoint(-1, 1, partition=ROLL_UP, mails=[mail]))
+    assert store.due_mails(T0, 5) == [mail]
+    store.mail_failed("m1", T0, "refused")
+    assert store.due_mails(T0 + 59_000, 5) == []
+    assert store.due_mails(T0 + 60_000, 5) == [mail]
+    store.mail_sent("m1", T0 + 60_000)
+    assert store.commit(checkpoint(1, 2, partition=ROLL_UP, mails=[mail]))
+    assert store.due_mails(T0 + 10 * HOUR, 5) == []
+
+
+def test_the_newest_summary_is_the_latest_and_the_same_one_is_kept_once(store: SqlStore) -> None:
+    first, second = (SummaryRow(f"s{n}", T0 + n, f"d{n}", b"{}", "vi", "en") for n in range(2))
+    assert store.newest_summary() is None
+    assert store.commit(checkpoint(-1, 1, partition=ROLL_UP, summaries=[first, second]))
+    assert store.commit(checkpoint(1, 2, partition=ROLL_UP, summaries=[first]))
+    assert store.newest_summary() == second
+
+
+def test_what_the_broker_refused_is_counted_once_with_where_the_log_was_read_to(store: SqlStore) -> None:
+    refusal = Refusal("127.0.0.1:4000", "bad_topic", "a space")
+    assert (store.refusals_read_to(), store.refusals_total()) == (0, 0)
+    store.record_refusals(T0, [(5, refusal), (90, refusal)], 200)
+    store.record_refusals(T0 + 1, [], 300)
+    store.record_refusals(T0 + 2, [(310, refusal)], 400)
+    assert (store.refusals_read_to(), store.refusals_total()) == (400, 3)
+    assert store.refusals(2) == [(T0 + 2, refusal), (T0, refusal)]
+
+
+def test_sessions_end_with_time_with_logout_and_with_the_account(store: SqlStore) -> None:
+    accounts = SqlAccounts(store.engine)
+    accounts.add_account("binh", "hash", "operator", T0)
+    token = accounts.open_session("binh", T0, T0 + HOUR)
+    session = accounts.session(token, T0 + 1)
+    assert session is not None
+    assert (session.name, session.role) == ("binh", "operator")
+    assert accounts.session(token, T0 + HOUR) is None
+    assert accounts.session("made up", T0) is None
+    accounts.close_session(token)
+    assert accounts.session(token, T0 + 1) is None
+    again = accounts.open_session("binh", T0, T0 + HOUR)
+    accounts.disable_account("binh")
+    assert accounts.session(again, T0 + 1) is None
+    assert [row.disabled for row in accounts.accounts()] == [True]
+
+
+def test_the_migrations_make_exactly_the_declared_tables_however_many_try_at_once(url: str) -> None:
+    stores = [SqlStore(url) for _ in range(3)]
+    threads = [threading.Thread(target=own.migrate) for own in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with stores[0].engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+    for own in stores:
+        own.close()
+
+
+def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/none/x.sqlite", "postgresql+psycopg://ioc:secret@127.0.0.1:1/ioc"):
+        with pytest.raises(Unavailable) as error:
+            SqlStore(url).recover(0)
+        assert "secret" not in str(error.value)
