@@ -1,0 +1,301 @@
+"""The bridge: MQTT in, batches into the journal, and only then the acknowledgement (architecture §3.2).
+
+    paho's thread ──▶ inbox ──▶ Packer ──▶ journal.append ──▶ PUBACK
+
+paho's callback does nothing but append to the inbox: the MQTT client is the dearest step of all. What has not been
+journaled is never acknowledged, so a bridge, journal or broker that dies loses nothing: the broker sends it again.
+Back-pressure needs no rule of its own: a journal that does not answer stops the acknowledgements, and the broker
+stops at its limit of unacknowledged messages.
+"""
+
+import asyncio
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from sensors.batch import AGE_MS_MAX, MESSAGES_MAX
+from sensors.errors import SettingsError, Unavailable
+from sensors.journal import JournalWriter
+from sensors.packing import Message, Packer
+from sensors.topic import in_share, partition_of
+
+KEEPALIVE_S = 15
+RECONNECT_S = (1, 8)
+LOOK_S = 0.005
+WINDOW_FULL = 16
+"""A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age."""
+
+INBOX_MAX = 100_000
+"""Beyond this the socket is not read: some 100 MB at 1 kB, five times what NATS sends unacknowledged."""
+
+HEARTBEAT_MS = 1_000
+STOP_S = 2.0
+SESSION_S = 7 * 86_400
+log = structlog.get_logger("bridge")
+_T = TypeVar("_T")
+
+
+class MqttAddress(NamedTuple):
+    """`mqtt://[user[:password]@]host[:port]`, or mqtts:// for TLS."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    is_tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str, option: str = "--mqtt") -> "MqttAddress":
+        """Raises SettingsError that names the option and what was expected."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path not in ("", "/"):
+            raise SettingsError(f"{option} {url}: cần / expected mqtt://host:port (mqtts:// for TLS)")
+        is_tls = parts.scheme == "mqtts"
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return cls(parts.hostname, port or (8883 if is_tls else 1883), user, password, is_tls)
+
+
+class _Received(NamedTuple):
+    """What paho's thread hands over; `connection` numbers the connection that it came by."""
+
+    message: Message
+    mid: int
+    qos: int
+    connection: int
+
+
+class MqttBridge:
+    """One bridge, share `share` of `shares` (from 1); `units` are subscribed to one by one where there are several.
+
+    `client_id` names the persistent session: the same one finds again what it has not acknowledged.
+    """
+
+    def __init__(
+        self,
+        address: MqttAddress,
+        journal: JournalWriter,
+        clock: Callable[[], int],
+        client_id: str,
+        partitions: int,
+        share: int = 1,
+        shares: int = 1,
+        units: Iterable[str] = (),
+        protocol: int = 3,
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._client_id = client_id
+        self._partitions = partitions
+        self._mine = [number for number in range(partitions) if in_share(number, share, shares)]
+        self._filters = _filters(shares, partitions, self._mine, units)
+        self._address = address
+        self._protocol = protocol
+        self._inbox: deque[_Received] = deque()
+        self._unanswered: set[int] = set()
+        self._connection = 0
+        # Held while acknowledging: an acknowledgement must not slip into a newer connection's numbering.
+        self._acknowledging = threading.Lock()
+        self._arrived = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_called = False
+        self._room = threading.Event()
+        self._room.set()
+        self._subscribing = 0
+        self.subscribed = asyncio.Event()
+        self.journaled = 0
+
+    @property
+    def status_topic(self) -> str:
+        """Where the bridge's own retained liveness stands: online, or offline by its Last Will."""
+        return f"ioc-bridge/{self._client_id}/status"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Bridge until `stop`; what was received by then and not journaled comes again at the next start."""
+        self._loop = asyncio.get_running_loop()
+        ordinals = await self._patiently(self._journal.next_ordinals)
+        packer = Packer(self._client_id, self._partitions, ordinals)
+        client = self._client()
+        client.connect_async(self._address.host, self._address.port, KEEPALIVE_S)
+        client.loop_start()
+        pump, stopped = asyncio.create_task(self._pump(client, packer, stop)), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({pump, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            # A journal that does not answer must not hold up the end: what it has not got is not acknowledged.
+            await asyncio.wait({pump}, timeout=STOP_S)
+            if pump.done():
+                pump.result()
+        finally:
+            for task in (pump, stopped):
+                task.cancel()
+            self._room.set()
+            client.publish(self.status_topic, b"offline", 1, True)
+            client.disconnect()
+            await asyncio.to_thread(client.loop_stop)
+
+    async def _pump(self, client: mqtt.Client, packer: Packer, stop: asyncio.Event) -> None:
+        heartbeat_at = 0
+        while not stop.is_set():
+            await self._collect(stop)
+            received = self._take(packer)
+            now = self._clock()
+            batches = packer.seal(now, len(self._inbox))
+            if self._mine and now - heartbeat_at >= HEARTBEAT_MS:
+                heartbeat_at = now
+                batches.append(packer.heartbeat(self._mine[0], now, len(received) + len(self._inbox)))
+            if batches:
+                await self._patiently(partial(self._journal.append, batches))
+                self._acknowledge(client, received)
+                self.journaled += len(received)
+
+    async def _collect(self, stop: asyncio.Event) -> None:
+        """Wait for messages, then for a batch's worth of them, 50 ms at most; or for a heartbeat's time."""
+        assert self._loop is not None
+        self._is_called = False
+        self._arrived.clear()
+        if not self._inbox:
+            waits = [asyncio.create_task(self._arrived.wait()), asyncio.create_task(stop.wait())]
+            await asyncio.wait(waits, timeout=HEARTBEAT_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        # From here on nobody needs to be called: the inbox is looked at every few milliseconds.
+        self._is_called = True
+        deadline = self._loop.time() + AGE_MS_MAX / 1000
+        held = 0
+        while self._inbox and len(self._inbox) < MESSAGES_MAX and self._loop.time() < deadline:
+            if held >= WINDOW_FULL and held == len(self._inbox):
+                return
+            held = len(self._inbox)
+            await asyncio.sleep(LOOK_S)
+
+    def _take(self, packer: Packer) -> list[_Received]:
+        received = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        for one in received:
+            packer.add(one.message)
+        if len(self._inbox) < INBOX_MAX // 2:
+            self._room.set()
+        return received
+
+    def _acknowledge(self, client: mqtt.Client, received: list[_Received]) -> None:
+        with self._acknowledging:
+            for one in received:
+                if one.connection == self._connection and one.qos:
+                    client.ack(one.mid, one.qos)
+                    self._unanswered.discard(one.mid)
+
+    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Try again, unchanged, until the journal answers."""
+        delay = 0.05
+        while True:
+            try:
+                return await call()
+            except Unavailable as reason:
+                log.warning("journal does not answer; nothing is acknowledged meanwhile", reason=str(reason))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+    # paho's thread
+
+    def _client(self) -> mqtt.Client:
+        is_five = self._protocol == 5
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, self._client_id, clean_session=None if is_five else False, manual_ack=True,
+            protocol=mqtt.MQTTv5 if is_five else mqtt.MQTTv311, reconnect_on_failure=True,
+        )  # fmt: skip
+        if is_five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_S
+            properties.ReceiveMaximum = 20_000
+            client.connect_async = _with_properties(client, properties)  # type: ignore[method-assign]
+        if self._address.user:
+            client.username_pw_set(self._address.user, self._address.password or None)
+        if self._address.is_tls:
+            client.tls_set_context(ssl.create_default_context())
+        client.will_set(self.status_topic, b"offline", 1, True)
+        client.reconnect_delay_set(*RECONNECT_S)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+        client.suppress_exceptions = False
+        return client
+
+    def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        if reason.is_failure:
+            log.error("the broker refused the bridge", reason=str(reason), broker=self._address.host)
+            return
+        client.publish(self.status_topic, b"online", 1, True)
+        parts = [self._filters[start : start + 8] for start in range(0, len(self._filters), 8)]
+        self._subscribing = len(parts)
+        for names in parts:
+            client.subscribe([(name, 1) for name in names])
+        log.info("connected", broker=f"{self._address.host}:{self._address.port}", filters=len(self._filters))
+
+    def _on_subscribe(self, _: mqtt.Client, __: Any, ___: int, reasons: list[Any], ____: Any) -> None:
+        failed = [str(reason) for reason in reasons if reason.is_failure]
+        if failed:
+            advice = "NATS: lower max_ack_pending, 65,535 is the limit over all filters of a session"
+            log.error("the broker refused a subscription", reasons=failed, advice=advice)
+            return
+        self._subscribing -= 1
+        if not self._subscribing:
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self.subscribed.set)
+
+    def _on_disconnect(self, _: mqtt.Client, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        with self._acknowledging:
+            self._connection += 1
+            self._unanswered.clear()
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.subscribed.clear)
+        log.warning("connection to the broker ended", reason=str(reason))
+
+    def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
+        mid = message.mid
+        if message.qos:
+            if message.dup and mid in self._unanswered:
+                return  # the broker grew impatient: it is here already, waiting for the journal
+            self._unanswered.add(mid)
+        topic = message._topic.decode(errors="replace")
+        kept = Message(topic, bytes(message.payload), self._clock(), message.dup)
+        self._inbox.append(_Received(kept, mid, message.qos, self._connection))
+        if not self._is_called:
+            self._is_called = True
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._arrived.set)
+        if len(self._inbox) >= INBOX_MAX:
+            self._room.clear()
+            self._room.wait()
+
+
+def _filters(shares: int, partitions: int, mine: list[int], units: Iterable[str]) -> list[str]:
+    """One filter for everything, or those of this bridge's units."""
+    if shares == 1:
+        return ["ioc/#"]
+    return [f"ioc/{unit}/#" for unit in units if partition_of(f"ioc/{unit}/", partitions) in mine]
+
+
+def _with_properties(client: mqtt.Client, properties: Properties) -> Callable[..., None]:
+    connect = client.connect_async
+
+    def connect_async(host: str, port: int, keepalive: int) -> None:
+        connect(host, port, keepalive, clean_start=False, properties=properties)
+
+    return connect_async
+
+
+def now_ms() -> int:
+    """The bridge's clock, ms UTC."""
+    return time.time_ns() // 1_000_000

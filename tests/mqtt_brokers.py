@@ -1,0 +1,91 @@
+"""Real MQTT brokers for the tests: NATS from its wheel, and Debian's Mosquitto; and a client that counts PUBACKs."""
+
+import shutil
+import signal
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from servers import HOST, Absent, Server, _folder, _retried, free_port
+
+from sensors import nats_broker
+
+MOSQUITTO = "mosquitto is missing: `apt-get install mosquitto`"
+
+
+class Broker(Server):
+    """A broker; `url` is what `--mqtt` takes."""
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{self.address}"
+
+
+def start_nats(ack_pending: int = nats_broker.ACK_PENDING_MAX) -> Broker:
+    """The embedded broker, by the very configuration that `ioc up` writes."""
+
+    def start() -> Broker:
+        folder, port = _folder("nats"), free_port()
+        command = nats_broker.command(nats_broker.write_config(folder, port, ack_pending=ack_pending))
+        return Broker(command, folder, port, "Server is ready", signal.SIGTERM)
+
+    return _retried(start)
+
+
+def start_mosquitto() -> Broker:
+    """A city's own broker, with persistence and without its small default windows."""
+    binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if binary is None:
+        raise Absent(MOSQUITTO)
+
+    def start() -> Broker:
+        folder, port = _folder("mosquitto"), free_port()
+        folder.chmod(0o777)
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {port} {HOST}\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
+            "autosave_interval 1\nautosave_on_changes true\nmax_inflight_messages 1000\nmax_queued_messages 0\n"
+        )
+        return Broker([binary, "-c", str(config)], folder, port, "running", signal.SIGTERM)
+
+    return _retried(start)
+
+
+class Publisher:
+    """A device that counts what the broker acknowledged. `publish` returns at once; `settle` waits for PUBACKs."""
+
+    def __init__(self, port: int, name: str = "device", inflight: int = 1_000) -> None:
+        self.published = 0
+        self.acknowledged = 0
+        self._changed = threading.Condition()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, name, clean_session=True)
+        self._client.max_inflight_messages_set(inflight)
+        self._client.on_publish = self._on_publish
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect(HOST, port, 30)
+        self._client.loop_start()
+
+    def _on_publish(self, *_: Any) -> None:
+        with self._changed:
+            self.acknowledged += 1
+            self._changed.notify_all()
+
+    def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        self.published += 1
+        self._client.publish(topic, payload, 1, retain)
+
+    def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> None:
+        for topic, payload in messages:
+            self.publish(topic, payload)
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Wait until everything published has been acknowledged."""
+        with self._changed:
+            is_done = self._changed.wait_for(lambda: self.acknowledged >= self.published, timeout_s)
+        assert is_done, f"{self.published - self.acknowledged} unacknowledged"
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
