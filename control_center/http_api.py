@@ -14,6 +14,7 @@ from control_center.answer import KpiAnswer, LedgerAnswer, RejectionAnswer
 from control_center.http_access import reader
 from control_center.http_context import Context, fault
 from control_center.instant import MS_MAX, parse_instant
+from sensors.broker_refusal import Refusal
 from sensors.csv_place import SHIPPED_PLACE
 from streams.beat import Rejection
 from streams.kpi import Kpi
@@ -59,7 +60,8 @@ def api_routes(context: Context) -> APIRouter:
     @routes.get("/rejections", tags=["ledger"], summary="What could not be used, newest first")
     async def rejections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[RejectionAnswer]:
         kept = await from_store(lambda: context.store.rejections(limit))
-        rows = [_rejection(row) for row in kept]
+        refused = await from_store(lambda: context.store.refusals(limit))
+        rows = [_rejection(row) for row in kept] + [_refusal(at, refusal) for at, refusal in refused]
         return sorted(rows, key=lambda row: row["time"], reverse=True)[:limit]
 
     @routes.get("/kpis", tags=["kpis"], summary="The definitions of all KPIs")
@@ -117,6 +119,14 @@ def _rejection(row: Rejection) -> RejectionAnswer:
     return {
         "topic": row.topic, "reason": row.reason, "detail": row.detail, "payload": payload, "time": row.at,
         "ordinal": row.ordinal, "partition": row.partition, "address": "",
+    }  # fmt: skip
+
+
+def _refusal(at: int, refusal: Refusal) -> RejectionAnswer:
+    """Refused by the broker: it says whose and why, and keeps neither topic nor payload."""
+    return {
+        "topic": "", "reason": refusal.reason, "detail": refusal.detail, "payload": "", "time": at,
+        "ordinal": None, "partition": None, "address": refusal.address,
     }  # fmt: skip
 
 

@@ -7,16 +7,12 @@ limit of 1 MiB, and writes one line with the client's address. Such a message ne
 import re
 from typing import NamedTuple
 
-_LINE = re.compile(
-    r"\[(?:ERR|WRN)\] (?P<address>\S+) - m?cid:\d+ - (?:\"[^\"]*\" - )?(?P<what>.+)"
-)
+_LINE = re.compile(r"\[ERR\] (?P<address>\S+:\d+) - (?:mid|cid):\d+ - (?:\"[^\"]*\" - )?(?P<what>.+)")
 _REASONS = (
-    ("maximum payload", "too_large"),
-    ("max payload", "too_large"),
-    ("payload", "too_large"),
-    ("space", "bad_topic"),
+    ("maximum payload exceeded", "too_large"),
+    ("character not supported for mqtt topics", "bad_topic"),
+    ("invalid topic", "bad_topic"),
     ("topic", "bad_topic"),
-    ("subject", "bad_topic"),
 )
 
 

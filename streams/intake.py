@@ -128,6 +128,7 @@ class Intake:
         self.rejections: list[Rejection] = []
         self.readings_rejected = 0
         self.new_keys: dict[int, list[int]] = {}
+        self._arrived: set[tuple[int, int]] = set()
         self.gap = 0
         self.bridges: dict[str, tuple[int, int]] = {}
 
@@ -192,7 +193,7 @@ class Intake:
             if redelivered and self._seen_before(route.kind_index, key):
                 self.outcome[message] = DUPLICATE
                 return
-            self.new_keys.setdefault(route.kind_index, []).append(key)
+            self._note_new(route.kind_index, key)
         aside = 0 if pack.status == "measuring" else 1
         if not pack.readings:
             self.outcome[message] = ACCEPTED
@@ -223,7 +224,7 @@ class Intake:
             self.outcome[message] = TOO_LATE
             return
         self.outcome[message] = ACCEPTED
-        self.new_keys.setdefault(route.kind_index, []).append(key)
+        self._note_new(route.kind_index, key)
         field = self._catalogue.field_index.get(str(event.data.get("field", "")), 0)
         for derived in self._derive(route, event, received_at):
             self.group.append(route.group)
@@ -249,9 +250,13 @@ class Intake:
         return [reading for reading in derived if reading.quantity in route.quantities]
 
     def _seen_before(self, kind: int, key: int) -> bool:
-        if key in self.new_keys.get(kind, ()):
+        if (kind, key) in self._arrived:
             return True
         return bool(self._seen[kind].contains(np.array([key], dtype=np.uint64))[0])
+
+    def _note_new(self, kind: int, key: int) -> None:
+        self.new_keys.setdefault(kind, []).append(key)
+        self._arrived.add((kind, key))
 
     def _status(self, route: Route, payload: bytes, received_at: int, message: int) -> None:
         if payload not in (b"online", b"offline"):

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from control_center.argon2_accounts import hash_password
 from control_center.http_gateway import GatewaySettings, build_gateway, now_ms
 from control_center.sql_accounts import SqlAccounts
+from sensors.broker_refusal import Refusal
 from streams.alert import Alert
 from streams.beat import Counts, Rejection, State, Value
 from streams.checkpoint import Checkpoint, LedgerRow
@@ -297,6 +298,16 @@ async def test_rejections_are_newest_first_with_their_payload(world: World) -> N
     assert base64.b64decode(answers[0]["payload"]) == b"\xff\x00"
     assert (answers[0]["topic"], answers[0]["reason"], answers[0]["ordinal"]) == ("ioc/x", "bad_topic", 2)
     assert (await world.site.ask("/api/rejections?limit=0")).status == 422
+
+
+async def test_what_the_broker_refused_stands_among_the_rejections_with_the_clients_address(world: World) -> None:
+    assert world.store.commit(checkpoint(rejections=[Rejection(0, 1, 0, T0, "ioc/x", "bad_topic", "why", b"")]))
+    world.store.record_refusals(T0 + 1, [(0, Refusal("10.0.0.7:4711", "too_large", "maximum payload"))], 99)
+    answers = (await world.site.ask("/api/rejections")).json
+    assert [(row["reason"], row["address"], row["ordinal"]) for row in answers] == [
+        ("too_large", "10.0.0.7:4711", None), ("bad_topic", "", 1),
+    ]  # fmt: skip
+    assert (await world.site.ask("/api/ledger")).json["refused_by_broker"] == 1
 
 
 async def test_the_newest_value_is_the_live_one_else_the_databases_else_unknown(world: World) -> None:
