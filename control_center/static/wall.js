@@ -193,12 +193,12 @@ class Wall {
 
   _measure() {
     this._isResized = false;
+    const isFar = document.documentElement.dataset.layout === "far";
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    for (const tile of this._tiles) tile.spark.resize(rem);
+    for (const tile of this._tiles) tile.spark.resize(isFar ? 2 * rem : rem);
     for (const trend of this._trends) trend.resize(rem);
     map.place();
     list.refit();
-    const isFar = document.documentElement.dataset.layout === "far";
     const fits = Math.floor(one("#alert-rows").clientHeight / (ROW_REM * rem) + 0.05);
     const isWide = innerWidth / innerHeight > 2.5;
     list.room = isFar ? FAR_ROWS : isWide ? fits : Math.min(fits, this._rows);
