@@ -1,0 +1,311 @@
+"""`ioc simulate`, a seeded city over MQTT, and `ioc feed`, a recorded series published as a device would."""
+
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sensors.csv_place import shipped_place
+from sensors.errors import MessageRejected, SettingsError
+from sensors.kind import Kind
+from sensors.mqtt_bridge import MqttAddress
+from sensors.place import Place
+from sensors.toml_definitions import SHIPPED_KINDS, load_kinds
+from sensors.topic import Topic, parse
+from simulators import csv_series
+from simulators.city import City
+from simulators.csv_feed import Series, read_series
+from simulators.mqtt_fleet import FleetReport, MqttFleet, Pace, at_once, times, with_the_clock
+from simulators.payload import Message
+from simulators.scenario import Scenario
+from simulators.toml_scenarios import load_equipment, load_scenario
+
+app = typer.Typer()
+console = Console(stderr=False)
+
+PATIENCE_S = 10.0
+FUTURE_ALLOWED_MS = 60_000
+STATUSES_MAX = 5_000
+FAULTS_SHOWN = 20
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)")
+_UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+MqttOption = Annotated[
+    str, typer.Option("--mqtt", envvar="IOC_MQTT", help="mqtt://[user:password@]host:port, mqtts:// for TLS.")
+]
+
+
+@app.command()
+def simulate(
+    mqtt: MqttOption = "mqtt://127.0.0.1:1883",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed, scenario and start give the same messages.")] = 7,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="ordinary, storm, monday_rush, or a file of your own: FILE.toml.")
+    ] = "ordinary",
+    live: Annotated[bool, typer.Option("--live", help="Follow the clock until Ctrl-C or SIGTERM.")] = False,
+    backfill: Annotated[
+        str | None, typer.Option("--backfill", help="With --live: first publish the last 3h (30m, 1d) at once.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="First moment, ISO 8601. Default: so that the last one is now.")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Hours of the city's time to publish. Default: 24.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option("--speed", help="Times as fast as the clock, 60 by default; 0: as acknowledged.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            help="Mean device messages a second of the city's time: multiplies the number of devices (about 5 a second "
+            "without it; at least one device of each kind). Desks keep their visitors.",
+        ),
+    ] = None,
+    round_the_clock: Annotated[
+        bool, typer.Option("--round-the-clock", help="Desks serve day and night, so that a demonstration is alive.")
+    ] = False,
+) -> None:
+    """Thành phố mô phỏng / a simulated city: sensors and desks of all 54 units over MQTT; no real data."""
+    address = MqttAddress.parse(mqtt)
+    place, told = shipped_place(), load_scenario(scenario)
+    if rate is not None and not 0.01 <= rate <= 20_000:
+        raise SettingsError(f"--rate {rate:g}: 0.01 đến / to 20000")
+    if live:
+        begin, end, pace = _live_span(backfill, start, hours, speed)
+    else:
+        begin, end, pace = _past_span(backfill, start, hours, speed, ZoneInfo(place.zone))
+    city = City(place, load_kinds(), told, load_equipment(place), seed, begin, rate, round_the_clock)
+    sources = city.sources()
+    _print_opening(told, seed, len(sources), begin, end, place)
+    with _stoppable() as stopped:
+        fleet = MqttFleet(address, stopped, _say, patience_s=None if live else PATIENCE_S)
+        with_status = sources if len(sources) <= STATUSES_MAX else []
+        fleet.tell_status(with_status, True)
+        _publish(fleet, city.messages(begin, end), pace, begin, end)
+        fleet.close(with_status)
+    _close(fleet.report, live or stopped())
+
+
+@app.command()
+def feed(
+    file: Annotated[Path, typer.Argument(help="A .csv or .csv.gz file with a line of column names.")],
+    kind: Annotated[str, typer.Option("--kind", help="The kind of source, such as traffic, air, rating.")],
+    unit: Annotated[str, typer.Option("--unit", help="The five-digit code of the ward, commune or special zone.")],
+    source: Annotated[str, typer.Option("--source", help="The source's name: 1-64 of A-Z a-z 0-9 _ -.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="COLUMN=QUANTITY or COLUMN=QUANTITY@UNIT, again for each. Default: by name."),
+    ] = None,
+    time_column: Annotated[str, typer.Option("--time-column", help="The column of the time. Default: by name.")] = "",
+    zone: Annotated[str, typer.Option("--zone", help="Time zone of times without an offset.")] = "Asia/Ho_Chi_Minh",
+    speed: Annotated[float, typer.Option("--speed", help="Times as fast as recorded; 0: as acknowledged.")] = 0.0,
+    shift: Annotated[bool, typer.Option("--shift", help="Move the series so that its last row is now.")] = False,
+    event: Annotated[str, typer.Option("--event", help="For a desk's kind: the event, such as given or taken.")] = "",
+    definitions: Annotated[
+        Path | None, typer.Option("--definitions", help="Folder of the city's own definitions (kinds).")
+    ] = None,
+    mqtt: MqttOption = "mqtt://127.0.0.1:1883",
+) -> None:
+    """Phát lại chuỗi số liệu đã ghi / publish a recorded CSV series as a device would, with its own time steps."""
+    address = MqttAddress.parse(mqtt)
+    known, topic = _kind(kind, definitions), _topic(unit, kind, source)
+    name = _event_name(known, event)
+    if speed < 0:
+        raise SettingsError(f"--speed {speed:g}: 0 trở lên / 0 or more")
+    series = read_series(file, known, column or [], time_column, _zone(zone))
+    _print_faults(file, series)
+    if not series.rows:
+        raise typer.Exit(1)
+    now = _now_ms()
+    moved = now - max(row.time for row in series.rows) if shift else 0
+    messages = list(csv_series.messages(series.rows, topic, known, series.columns, name, moved))
+    begin, end = series.rows[0].time + moved, series.rows[-1].time + moved
+    _refuse_future(begin, max(row.time for row in series.rows) + moved, speed, "--shift")
+    status = f"ioc/{topic.unit}/{topic.kind}/{topic.source}"
+    with _stoppable() as stopped:
+        fleet = MqttFleet(address, stopped, _say, f"{status}/status", PATIENCE_S)
+        fleet.tell_status([status], True)
+        _publish(fleet, iter(messages), times(speed, begin) if speed else at_once, begin, end, len(messages))
+        fleet.close([status])
+        was_stopped = stopped()
+    if series.empty:
+        console.print(f"{series.empty} dòng không có giá trị, bỏ qua / rows without a value, left out")
+    _close(fleet.report, was_stopped)
+    if series.faults:
+        raise typer.Exit(1)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def duration_ms(text: str, option: str) -> int:
+    """ "3h", "30m", "1d" in ms; raises SettingsError that names the option."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise SettingsError(f"{option} {text}: cần một khoảng thời gian / expected a duration such as 3h, 30m, 1d, 0h")
+    return round(float(found[1]) * _UNITS_MS[found[2]])
+
+
+def _live_span(
+    backfill: str | None, start: str | None, hours: float | None, speed: float | None
+) -> tuple[int, None, Pace]:
+    for option, value in (("--from", start), ("--hours", hours), ("--speed", speed)):
+        if value is not None and not (option == "--speed" and value == 1):
+            raise SettingsError(f"{option}: không dùng cùng --live / cannot go with --live, which follows the clock")
+    return _now_ms() - duration_ms(backfill or "0h", "--backfill"), None, with_the_clock
+
+
+def _past_span(
+    backfill: str | None, start: str | None, hours: float | None, speed: float | None, zone: ZoneInfo
+) -> tuple[int, int, Pace]:
+    if backfill is not None:
+        raise SettingsError("--backfill: chỉ dùng với --live / only goes with --live; use --from and --hours")
+    length = 24.0 if hours is None else hours
+    fast = 60.0 if speed is None else speed
+    if not 0 < length <= 24 * 366:
+        raise SettingsError(f"--hours {length:g}: hơn 0 đến / more than 0, up to {24 * 366}")
+    if fast < 0:
+        raise SettingsError(f"--speed {fast:g}: 0 trở lên / 0 or more")
+    span = round(length * 3_600_000)
+    took = 0 if fast == 0 else round(span / max(fast, 1.0))
+    begin = _moment(start, zone) if start is not None else _now_ms() - span + took
+    _refuse_future(begin, begin + span, fast, "--from")
+    return begin, begin + span, times(fast, begin) if fast else at_once
+
+
+def _refuse_future(begin: int, end: int, speed: float, option: str) -> None:
+    """Messages from the future would be rejected one and all."""
+    sent = _now_ms() + ((end - begin) / speed if speed else 0)
+    if end > sent + FUTURE_ALLOWED_MS:
+        raise SettingsError(
+            f"{option}: tin cuối sẽ đến từ tương lai / the last message would come from the future, and be rejected"
+        )
+
+
+def _moment(text: str, zone: ZoneInfo) -> int:
+    found = csv_series.parse_time(text, zone)
+    if found is None:
+        raise SettingsError(f"--from {text}: cần / expected ISO 8601, such as 2026-09-01T07:00 or 2026-09-01T00:00Z")
+    return found
+
+
+def _kind(name: str, overlay: Path | None) -> Kind:
+    if overlay is not None and not overlay.is_dir():
+        raise SettingsError(f"--definitions {overlay}: không phải thư mục / no such folder")
+    kinds = load_kinds([SHIPPED_KINDS] if overlay is None else [SHIPPED_KINDS, overlay / "kinds"])
+    if name not in kinds:
+        raise SettingsError(f"--kind {name}: có / there are {', '.join(sorted(kinds))}")
+    return kinds[name]
+
+
+def _topic(unit: str, kind: str, source: str) -> Topic:
+    try:
+        topic = parse(f"ioc/{unit}/{kind}/{source}")
+    except MessageRejected as rejected:
+        raise SettingsError(f"--unit {unit} --source {source}: {rejected.detail}") from rejected
+    if unit not in shipped_place().units:
+        raise SettingsError(f"--unit {unit}: không phải mã xã, phường, đặc khu / no unit of the place has this code")
+    return topic
+
+
+def _event_name(kind: Kind, asked: str) -> str:
+    if kind.format != "cloudevents":
+        if asked:
+            raise SettingsError(f"--event {asked}: {kind.id} không có sự kiện / has no events")
+        return ""
+    name = asked or (next(iter(kind.events)) if len(kind.events) == 1 else "")
+    if name not in kind.events:
+        raise SettingsError(f"--event {asked}: {kind.id} có / has {', '.join(kind.events)}")
+    return name
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise SettingsError(f"--zone {name}: cần / expected a zone such as Asia/Ho_Chi_Minh or UTC") from error
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and Ctrl-C only set a flag, so that what was sent is waited for."""
+    asked: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in numbers}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _publish(
+    fleet: MqttFleet, messages: Iterator[Message], pace: Pace, begin: int, end: int | None,
+    total: int | None = None,
+) -> None:  # fmt: skip
+    """Publish with a bar: of the city's time, of rows, or, live, of the backfill and then only a count."""
+    caught_up = _now_ms() if end is None else end
+    length = total or max(1, caught_up - begin)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[sent]} tin / messages"), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("Phát / publishing", total=length, sent=0)
+        shown = [0.0]
+
+        def progress(now: int) -> None:
+            if time.monotonic() - shown[0] >= 0.2:
+                shown[0] = time.monotonic()
+                done = fleet.report.acknowledged if total else min(now - begin, length)
+                bar.update(task, completed=done, sent=f"{fleet.report.acknowledged:,}".replace(",", "."))
+
+        fleet.run(messages, pace, progress)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_opening(scenario: Scenario, seed: int, sources: int, begin: int, end: int | None, place: Place) -> None:
+    zone = ZoneInfo(place.zone)
+    since, until = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M}" if at else "…" for at in (begin, end))
+    console.print(
+        f"Thành phố mô phỏng, không phải số liệu thật / a simulated city, no real data\n"
+        f"{scenario.name_vi} / {scenario.name_en} · seed {seed} · {sources} nguồn / sources · {since} → {until}",
+        highlight=False,
+    )
+
+
+def _print_faults(file: Path, series: Series) -> None:
+    for fault in series.faults[:FAULTS_SHOWN]:
+        _say(f"{file}: {fault}")
+    if len(series.faults) > FAULTS_SHOWN:
+        _say(f"{file}: và / and {len(series.faults) - FAULTS_SHOWN} lỗi nữa / more faults")
+    if series.faults or not series.rows:
+        _say(f"{file}: {len(series.rows)} dòng đọc được / rows read, {len(series.faults)} dòng lỗi / faulty")
+
+
+def _close(report: FleetReport, was_stopped: bool) -> None:
+    """The closing report; exit code 1 when something was not acknowledged though nobody stopped it."""
+    console.print(
+        f"Đã phát / published {report.published} · đã xác nhận / acknowledged {report.acknowledged} · "
+        f"bị từ chối / refused {report.refused} · trong đó trạng thái / of which statuses {report.statuses} · "
+        f"{report.seconds:.1f} s · {report.rate:.0f} tin/s / messages/s",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if not report.is_complete and (report.refused or not was_stopped):
+        raise typer.Exit(1)
