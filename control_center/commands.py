@@ -16,8 +16,9 @@ from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from control_center.wall import FONT_REM, arc_minutes, layout_of
 from sensors.errors import SettingsError
-from streams.commands import OverlayOption, secret_from
+from streams.commands import OverlayOption
 from streams.redis_live import RedisLive
+from streams.secret_file import secret_from
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import load_all
 

@@ -87,6 +87,10 @@ class Engine:
     def owned(self) -> list[int]:
         return sorted(self._held)
 
+    @property
+    def owns_roll_up(self) -> bool:
+        return self._roll_up is not None
+
     def offset(self, partition: int) -> int:
         """The next journal offset that an owned partition wants."""
         return self._held[partition].state.offset

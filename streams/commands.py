@@ -1,7 +1,6 @@
 """`ioc worker`, `ioc check`, `ioc summary`: the processor's commands."""
 
 import asyncio
-import os
 import signal
 import time
 from pathlib import Path
@@ -14,9 +13,10 @@ from sensors.errors import SettingsError
 from streams.catalogue import compile_catalogue
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
+from streams.secret_file import secret_from
 from streams.smtp_outbox import send_due_mails
 from streams.sql_store import SqlStore
-from streams.summary_schedule import keep_summaries
+from streams.summary_schedule import keep_summaries, summary_text
 from streams.toml_catalogue import check as check_definitions
 from streams.toml_catalogue import load_all
 
@@ -30,19 +30,6 @@ OverlayOption = Annotated[
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def secret_from(url: str, variable: str) -> str:
-    """Put the password of the file that `<variable>_FILE` names into `url` where it says {password}."""
-    path = os.environ.get(f"{variable}_FILE")
-    if "{password}" not in url:
-        return url
-    if not path:
-        raise SettingsError(f"{variable}_FILE: name the file with the password of {url}")
-    try:
-        return url.replace("{password}", Path(path).read_text().strip())
-    except OSError as reason:
-        raise SettingsError(f"{variable}_FILE: {path}: {reason.strerror}") from reason
 
 
 @app.command()
@@ -102,15 +89,14 @@ def summary(
     database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
     data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`.")] = None,
     lang: Annotated[str, typer.Option("--lang", help="vi or en.")] = "vi",
+    definitions: OverlayOption = None,
 ) -> None:
     """Bản tóm tắt cho lãnh đạo / the leader's summary, from the database, as text."""
-    from streams.summary_schedule import summary_text
-
     if lang not in ("vi", "en"):
         raise SettingsError(f"--lang {lang}: vi hoặc en / vi or en")
     url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else _embedded_database(data)
     store = SqlStore(url)
-    print(summary_text(store, load_all(None), _now_ms(), lang))
+    print(summary_text(store, load_all(definitions), _now_ms(), "vi" if lang == "vi" else "en"))
 
 
 def _embedded_database(data: Path | None) -> str:

@@ -31,7 +31,7 @@ def pack_partial(kpi: str, partition: int, frame: Frame, catalogue: Catalogue, i
     districts = len(catalogue.scope_codes) - 1
     by_district = group(frame.cells, catalogue.scope_of_unit, districts)
     whole = group(frame.cells, np.zeros(len(frame.cells.n), np.int64), 1)
-    cells = Cells(*(np.concatenate(pair) for pair in zip(by_district, whole, strict=True)))
+    cells = Cells._make(np.concatenate((one, all_)) for one, all_ in zip(by_district, whole, strict=True))  # type: ignore[arg-type]
     used = np.flatnonzero((cells.n > 0) | (cells.sources > 0))
     columns = [np.ascontiguousarray(column[used]).tobytes() for column in cells]
     columns[-1] = zlib.compress(columns[-1], 1)
@@ -47,4 +47,4 @@ def cells_of(share: Share) -> Cells:
     """The cells of a share, one for each of its scopes."""
     plain = [np.frombuffer(data, dtype=kind) for data, kind in zip(share.columns[:10], _DTYPES, strict=True)]
     bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(len(share.scopes), share.bins)
-    return Cells(*plain, bins)
+    return Cells._make([*plain, bins])

@@ -133,8 +133,7 @@ class Partition:
         for value in recovered.values:
             book = self._books.get(value.kpi)
             if book is not None and value.scope in catalogue.unit_index:
-                unit = catalogue.unit_index[value.scope]
-                book.closed[unit, value.end] = Closed(value.revision, value.n, value.value)
+                book.closed[catalogue.unit_index[value.scope], value.end] = Closed(value.revision, value.n, value.value)
                 known = self._newest.get((value.kpi, value.scope))
                 if known is None or known.end < value.end:
                     self._newest[value.kpi, value.scope] = value
@@ -254,7 +253,7 @@ class Partition:
             self._seen[kind].add(keys, until)
             self._seen_rows.append(SeenRow(until, msgspec.msgpack.encode((names[kind], keys.tobytes()))))
 
-    def _outcomes(self, readings: Readings, duplicate: np.ndarray, late: np.ndarray, accepted: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _outcomes(self, readings: Readings, duplicate: np.ndarray, late: np.ndarray, accepted: np.ndarray) -> None:
         intake = self._intake
         rank = np.where(accepted, ACCEPTED, np.where(late & ~duplicate, TOO_LATE, DUPLICATE)).astype(np.int64)
         starts = np.flatnonzero(np.r_[True, readings.message[1:] != readings.message[:-1]])

@@ -3,6 +3,8 @@
 The city's folder (`overlay`) may hold `place/`, `kinds/`, `kpis/` and `alerts/`, laid out like the shipped ones.
 """
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +15,18 @@ from sensors.kind import Kind
 from sensors.place import Place
 from sensors.toml_definitions import SHIPPED_KINDS, Found, gather
 from streams.alert import Rule
+from streams.alert_life import run_example
 from streams.catalogue import ZONE_MS
 from streams.definition import check_kpis, check_rules
 from streams.kpi import Kpi
+from streams.summary import Schedule
 
 SHIPPED_KPIS = Path(__file__).parent / "kpis"
 SHIPPED_ALERTS = Path(__file__).parent / "alerts"
+SHIPPED_SUMMARIES = Path(__file__).parent / "summaries"
+LEADERS = "leaders"
+_HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Definitions:
     kinds: dict[str, Kind]
     kpis: dict[str, Kpi]
     rules: dict[str, Rule]
+    schedule: Schedule
 
 
 def load_all(overlay: Path | None = None) -> Definitions:
@@ -37,6 +46,16 @@ def load_all(overlay: Path | None = None) -> Definitions:
     if definitions is None:
         raise DefinitionError(faults)
     return definitions
+
+
+def check(overlay: Path | None = None) -> list[Fault]:
+    """Every fault of every file, and every example of a rule that does not come out as it says."""
+    _, rules, faults = _gather_all(overlay)
+    broken = {fault.file for fault in faults}
+    for rule in rules.items.values():
+        if rules.files[rule.id] not in broken:
+            faults += [Fault(rules.files[rule.id], "examples", mismatch) for mismatch in run_example(rule)]
+    return faults
 
 
 def _gather_all(overlay: Path | None) -> tuple[Definitions | None, Found[Rule], list[Fault]]:
@@ -53,9 +72,25 @@ def _gather_all(overlay: Path | None) -> tuple[Definitions | None, Found[Rule], 
     faults += _at_home("kpis", kpis.files, check_kpis(kpis.items, kinds.items, place, broken))
     broken |= kpis.files.keys() - kpis.items.keys()
     faults += _at_home("alerts", rules.files, check_rules(rules.items, kpis.items, kinds.items, place, broken))
+    schedules = gather(Schedule, _folders(SHIPPED_SUMMARIES, overlay))
+    faults += [*schedules.faults, *_schedule_faults(schedules, kpis.files.keys())]
     if place is None or faults:
         return None, rules, faults
-    return Definitions(place, kinds.items, kpis.items, rules.items), rules, []
+    return Definitions(place, kinds.items, kpis.items, rules.items, schedules.items[LEADERS]), rules, []
+
+
+def _schedule_faults(schedules: Found[Schedule], kpis: Collection[str]) -> list[Fault]:
+    if LEADERS not in schedules.files:
+        return [Fault(f"summaries/{LEADERS}.toml", "", "the leaders' summary; it cannot be switched off")]
+    faults = []
+    for schedule in schedules.items.values():
+        file = schedules.files[schedule.id]
+        wrong = [hour for hour in schedule.hours if not _HOUR.fullmatch(hour)]
+        faults += [Fault(file, "hours", f"HH:MM, not {hour!r}") for hour in wrong]
+        faults += [Fault(file, "kpis", f"ids of KPIs, not {kpi!r}") for kpi in schedule.kpis if kpi not in kpis]
+        faults += [Fault(file, "recipients", f"e-mail addresses, not {name!r}") for name in schedule.recipients
+                   if not _ADDRESS.fullmatch(name)]  # fmt: skip
+    return faults
 
 
 def _overlay_faults(overlay: Path | None) -> list[Fault]:
