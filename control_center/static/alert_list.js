@@ -1,6 +1,6 @@
 // @ts-check
 // The wall's list of open alerts: a fixed pool of rows, the worst first; what does not fit is counted.
-import { isOverdue, isReturned, isUnclaimed, worstFirst } from "./alerts.js";
+import { isOverdue, isReturned, isUnclaimed, withoutPlace, worstFirst } from "./alerts.js";
 import { newMark, setMark } from "./mark.js";
 import { made, one, say, tag } from "./page.js";
 import { age, brief, number, own, words } from "./words.js";
@@ -60,12 +60,13 @@ class Row {
     this._alert = alert;
     this._element.hidden = !alert;
     if (!alert) return;
-    const headline = own(alert, "headline") || own(alert, "name") || alert.rule;
+    const place = nameOf(alert.scope);
+    const headline = withoutPlace(own(alert, "headline") || own(alert, "name") || alert.rule, place);
     tag(this._element, "alert", alert.id);
     tag(this._element, "sev", alert.severity);
     tag(this._element, "claimed", String(!isUnclaimed(alert)));
     setMark(this._mark, alert.severity);
-    say(this._unit, nameOf(alert.scope));
+    say(this._unit, place);
     if (this._headline.textContent !== headline) this._fit(headline);
     say(this._owner, brief(own(alert, "owner")));
     say(this._who, whoHas(alert));
@@ -75,11 +76,13 @@ class Row {
     if (this._alert) this._fit(this._headline.textContent ?? "");
   }
 
-  /** A headline that is too long for its place is written smaller. @param {string} headline */
+  /** A headline that is too long is written smaller, and in the end takes the owner's place too. @param {string} headline */
   _fit(headline) {
     say(this._headline, headline);
-    tag(this._element, "fit", "");
-    if (this._headline.scrollWidth > this._headline.clientWidth) tag(this._element, "fit", "small");
+    for (const fit of ["", "small", "wide"]) {
+      tag(this._element, "fit", fit);
+      if (this._headline.scrollWidth <= this._headline.clientWidth) return;
+    }
   }
 
   /** @param {number} now @param {import("./words").Times} times */

@@ -43,6 +43,11 @@ export function unclaimedFirst(one, other) {
   return Number(isUnclaimed(other)) - Number(isUnclaimed(one)) || worstFirst(one, other);
 }
 
+/** A headline without the place that stands beside it. @param {string} headline @param {string} place */
+export function withoutPlace(headline, place) {
+  return headline.replace(` tại ${place}`, "").replace(` in ${place}`, "");
+}
+
 /** @param {Iterable<Alert>} alerts @returns {Record<Severity, number>} */
 export function countBySeverity(alerts) {
   const counts = { critical: 0, warning: 0, notice: 0 };

@@ -65,7 +65,7 @@ export class Trend {
     const colour = (/** @type {string} */ name) => this._style.getPropertyValue(name).trim();
     const axis = {
       stroke: colour("--dim"), font: `500 ${text}px ${FONT}`, ticks: { show: false }, gap: 0.5 * text,
-      grid: { stroke: colour("--line"), width: 0.06 * rem },
+      grid: { stroke: colour("--line"), width: 0.03 * text },
     };
     const hours = [1, 2, 3, 4, 6, 12, 24, 48].map((count) => count * 3600);
     return {
@@ -83,7 +83,7 @@ export class Trend {
           values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((at) => number(at, places(splits))) },
       ],
       series: [{}, {
-        stroke: colour("--ink"), width: 0.22 * rem, points: { show: false },
+        stroke: colour("--ink"), width: 0.105 * text, points: { show: false },
         gaps: (/** @type {any} */ chart, /** @type {number} */ _, /** @type {number} */ from, /** @type {number} */ to) => this._gaps(chart, from, to),
       }],
       hooks: { draw: [(/** @type {any} */ chart) => this._notes(chart, text, colour)] },
