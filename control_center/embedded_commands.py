@@ -95,7 +95,8 @@ def _children(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate:
         broker_log = data / "broker.log"
         children.append(Child("broker", nats_broker.command(config), broker_log))
         engine += ["--broker-log", str(broker_log)]
-    children.append(Child("engine", engine, data / "engine.log"))
+    # glibc gives every thread an arena of its own, and keeps what a backlog once needed: a hundred MB for nothing.
+    children.append(Child("engine", engine, data / "engine.log", environment={"MALLOC_ARENA_MAX": "2"}))
     journal = EngineSettings(data, HOST, port).journal
     bridge = [*python, "bridge", "--mqtt", url, "--journal", f"sqlite:///{journal}", "--partitions", str(PARTITIONS)]
     children.append(Child("bridge", bridge, data / "bridge.log", broker_listens if mqtt is None else None))

@@ -14,9 +14,10 @@ from sensors.errors import SettingsError
 ACK_WAIT_S = 3
 """Unacknowledged messages come again after this long: lateness for a bridge that restarts, not loss."""
 
-ACK_PENDING_MAX = 20_000
-"""For each filter of a session; NATS allows 65,535 over all of them, and counts a filter that ends in # twice. So the
-one filter of a single bridge may have 20,000, and bridges that share the units need some 1,000."""
+ACK_PENDING_MAX = 6_000
+"""What may be on its way unacknowledged, for each filter of a session: little more than a second's worth, or a burst
+would wait in the sockets for longer than ACK_WAIT_S and come twice (20,000 did, on two cores: 900 duplicates of
+60,000). NATS allows 65,535 over all filters and counts one that ends in # twice: bridges that share need some 1,000."""
 
 MEMORY_BYTES = 64 * 2**20
 STORE_BYTES = 8 * 2**30

@@ -262,6 +262,8 @@ class Intake:
         if payload not in (b"online", b"offline"):
             raise MessageRejected("bad_payload", "a status is the word online or offline")
         row = self._sources.rows[route.source]
+        if payload == b"online":
+            self._sources.spoke(route.source, received_at, row[6], None)
         row[7] = payload == b"online"
         self._sources.dirty.add(route.source)
         self.outcome[message] = ACCEPTED

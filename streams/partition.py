@@ -377,14 +377,16 @@ class Partition:
         self._steps.extend(beat.steps)
 
     def _check_silence(self, beat: Beat, now: int) -> None:
+        """A source that never said anything usable is not silent: its rejections are what shows."""
         beat.silent = {}
+        spoken = [row for row in self._sources.rows if row[3]]
         for rule in self._catalogue.rules.values():
             if not rule.silent:
                 continue
-            for unit, kind, source, _, last_seen, _, _, online, _ in self._sources.rows:
+            for unit, kind, source, _, last_seen, _, _, online, _ in spoken:
                 if kind == rule.silent:
                     self._alerts.observe_silence(rule.id, unit, source, last_seen if online else 0, now)
-        for unit, kind, source, _, last_seen, _, _, online, _ in self._sources.rows:
+        for unit, kind, source, _, last_seen, _, _, online, _ in spoken:
             cadence = self._catalogue.kinds[kind].cadence_s
             if cadence and (not online or now - last_seen > 3_000 * cadence):
                 beat.silent[f"{unit}/{kind}/{source}"] = last_seen

@@ -18,7 +18,7 @@ from streams.partial import Share, cells_of, unpack_share
 from streams.partition import Beat
 from streams.window import Closed
 
-KEPT_MS = 900_000
+KEPT_MS = 120_000
 """A window that nobody spoke of for so long leaves the memory; `unknown` and `restore` bring it back."""
 
 HOUSEKEEPING_MS = 60_000

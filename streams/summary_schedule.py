@@ -20,6 +20,7 @@ LOOK_S = 5.0
 FIRST_WAIT_MS = 120_000
 """The first summary waits so long for figures, so that the phone's first page is not a list of gaps."""
 
+FRESH_MS = 600_000
 ALERTS_MAX = 1_000
 log = structlog.get_logger("summary")
 
@@ -80,8 +81,10 @@ class SummaryKeeper:
         return self._written(told, name, "first" if last is None else str(moment))
 
     def _is_worth_a_first_page(self, told: Facts, now: int) -> bool:
-        known = sum(figure.value is not None for figure in told.targets)
-        return known * 2 >= len(told.targets) or now - self._started_at >= FIRST_WAIT_MS
+        """Not in the middle of a backlog: half of the figures known, and the newest of them fresh."""
+        times = [figure.as_of for figure in told.targets if figure.as_of is not None]
+        is_current = len(times) * 2 >= len(told.targets) and now - max(times) < FRESH_MS
+        return is_current or now - self._started_at >= FIRST_WAIT_MS
 
     def _written(self, told: Facts, name: str, moment: str) -> tuple[SummaryRow, list[Mail]]:
         texts: dict[Language, str] = {

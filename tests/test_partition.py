@@ -5,6 +5,7 @@ import pytest
 from small_world import NOON, A, B, Feed, catalogue, cloudevent, nothing, senml
 
 from sensors.journal import Record
+from streams.alert import Rule
 from streams.beat import Value
 from streams.partition import Beat
 from streams.sql_store import SqlStore
@@ -224,3 +225,19 @@ def test_a_partition_that_never_ran_starts_from_nothing() -> None:
     feed = Feed(catalogue(), nothing())
     beat = feed.partition.evaluate(NOON)
     assert (beat.current, beat.closed, beat.totals.received) == ([], [], 0)
+
+
+def test_a_source_that_has_only_said_online_is_not_silent_and_one_that_says_goodbye_is() -> None:
+    rule = Rule(
+        "gone", "x", "x", "x", "x", "notice", "so", "x", "x", "x", "x", "x", "x", 60, silent="traffic", silent_s=200
+    )
+    feed = Feed(catalogue({"gone": rule}))
+    feed.tell((f"{SPEED}/status", b"online", NOON), (f"{OTHER}/status", b"offline", NOON))
+    beat = feed.partition.evaluate(NOON)
+    assert (beat.alerts, beat.silent) == ([], {})
+    beat = feed.partition.evaluate(NOON + 201_000)
+    assert [(alert.id, alert.value) for alert in beat.alerts] == [("gone-06658-cam-1-1", 3.4)]
+    later = NOON + 202_000
+    feed.tell((SPEED, senml("speed", later, 40), later), (f"{SPEED}/status", b"offline", later))
+    beat = feed.partition.evaluate(NOON + 210_000)
+    assert list(beat.silent or {}) == ["06658/traffic/cam-1"]
