@@ -107,7 +107,7 @@ class Leader {
     if (!alerts.length) return nothing;
     const title = this._title(now);
     return html`<section><h2>${heading}</h2>${alerts.map((alert) =>
-      card(alert, alert.unit_vi || this._names.get(alert.scope) || (title ? own(title, "name") : alert.scope), now))}</section>`;
+      card(alert, alert.unit_vi || this._names.get(alert.scope) || (title ? own(title, "name") : alert.scope), this._names.get(alert.scope) ?? "", now))}</section>`;
   }
 
   /** Targets of the summary, with the live value where the live channel has a newer one. @param {any} facts @returns {Target[]} */

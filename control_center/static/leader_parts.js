@@ -1,6 +1,6 @@
 // @ts-check
 // The parts of the leaders' page: the sentence, the cards, the indicators against their targets.
-import { isOverdue, isReturned, isUnclaimed, SEVERITIES } from "./alerts.js";
+import { isOverdue, isReturned, isUnclaimed, SEVERITIES, withoutPlace } from "./alerts.js";
 import { bound, isMet } from "./figures.js";
 import { leaderWords } from "./leader_words.js";
 import { html, markOf, nothing } from "./lit.js";
@@ -34,12 +34,12 @@ export function threeCounts(counts) {
     ${leaderWords[/** @type {"criticalCount"} */ (`${severity}Count`)]}</span>`)}</div>`;
 }
 
-/** @param {Alert} alert @param {string} place @param {number} now */
-export function card(alert, place, now) {
+/** @param {Alert} alert @param {string} place @param {string} short the place as headlines name it @param {number} now */
+export function card(alert, place, short, now) {
   const isLate = isOverdue(alert, now) && !isReturned(alert);
   const who = isUnclaimed(alert) ? leaderWords.nobody : filled(leaderWords.has, { who: alert.acked_by });
   return html`<article class="card" data-alert=${alert.id} data-sev=${alert.severity} data-claimed=${String(!isUnclaimed(alert))}>
-    <h3>${markOf(alert.severity)}<span>${own(alert, "headline") || own(alert, "name") || alert.rule}</span></h3>
+    <h3>${markOf(alert.severity)}<span>${withoutPlace(own(alert, "headline") || own(alert, "name") || alert.rule, short)}</span></h3>
     <p>${place}${own(alert, "owner") ? html`<br>${own(alert, "owner")}` : nothing}</p>
     <p class="last"><span class="who">${isReturned(alert) ? `${who} · ${leaderWords.returned}` : who}</span>
       <span class="age" data-overdue=${String(isLate)}>${isLate ? filled(leaderWords.over, { age: age(now - alert.due) }) : age(now - alert.raised_at)}</span></p>

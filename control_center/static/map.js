@@ -144,8 +144,10 @@ class Label {
   _spots({ x, y }, size) {
     const [w, h] = [this._text.offsetWidth, this._text.offsetHeight];
     const [near, mid] = [size * 0.7, h / 2];
+    const sides = [0.5, 0.3, 0.7, 0.1, 0.9];
     return [
-      [x + near, y - mid], [x - near - w, y - mid], [x - w / 2, y - near - h], [x - w / 2, y + near],
+      [x + near, y - mid], [x - near - w, y - mid], ...sides.map((side) => [x - w * side, y - near - h]), ...sides.map((side) => [x - w * side, y + near]),
+      ...sides.map((side) => [x - w * side, y - near - 1.8 * h]), ...sides.map((side) => [x - w * side, y + near + 0.8 * h]),
       [x + near, y - near - h], [x + near, y + near * 0.4], [x - near - w, y - near - h], [x - near - w, y + near * 0.4],
     ].map(([left, top]) => ({ x: /** @type {number} */ (left), y: /** @type {number} */ (top), w, h }));
   }

@@ -110,7 +110,7 @@ export class Times {
 /** "Sở NN&MT": a department's name short enough for the wall. @param {string} name */
 export function brief(name) {
   name = name.replace(/ *\(.*\)/, "").replace("Department of ", "");
-  if (name.length <= 12) return name;
+  if (name.length <= 14) return name;
   for (const [long, short] of HEADS) {
     if (!name.startsWith(`${long} `)) continue;
     const rest = name.slice(/** @type {string} */ (long).length + 1);
