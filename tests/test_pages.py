@@ -25,6 +25,7 @@ from streams.checkpoint import Checkpoint, SummaryRow
 from streams.live_keys import alert_texts
 from streams.memory_live import MemoryLive
 from streams.sql_store import SqlStore
+from streams.summary import Decision, Facts, Figure, Note
 from streams.toml_catalogue import load_all
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
@@ -424,22 +425,25 @@ async def test_a_leader_reads_one_sentence_then_what_is_open_then_the_targets(wo
 async def test_a_summary_says_what_changed_what_is_unknown_and_when_it_was_made(world: World, browser: Browser) -> None:
     alert = await world.raise_alert("slope_alarm", "Mông Dương")
     now = now_ms()
-    target = {
-        "kpi": "wait_mean", "name_vi": "Chờ trung bình", "name_en": "Mean wait", "value": 12.5, "n": 321, "decimals": 1,
-        "unit_vi": "phút", "unit_en": "min", "as_of": now - 6 * MINUTE_MS, "state": "final", "goal": {"at_most": 15.0},
-        "met": True,
-    }  # fmt: skip
-    facts = {
-        "at": now - 5 * MINUTE_MS, "since": now - 65 * MINUTE_MS, "decide": [{"alert": alert}], "targets": [target],
-        "changed": [{"text_vi": "Mưa tăng ở Bãi Cháy", "text_en": "More rain in Bãi Cháy"}],
-        "unknown": [{"text_vi": "Trạm Cô Tô im lặng", "text_en": "The gauge of Cô Tô is silent"}],
-    }  # fmt: skip
-    world.commit(summaries=[SummaryRow("s1", facts["at"], "d", msgspec.json.encode(facts), "…", "…")])
+    wait, served_today = DEFINITIONS.kpis["wait_mean"], DEFINITIONS.kpis["served_today"]
+    told = Facts(
+        now - 5 * MINUTE_MS, now - 65 * MINUTE_MS, "Quảng Ninh", "Quảng Ninh",
+        [Decision(alert, "", "", "", "", "", "critical", "unack_active", now, now, False, "")],
+        [
+            Figure("wait_mean", wait.name_vi, wait.name_en, 12.5, 321, "phút", "min", 1, now - 6 * MINUTE_MS, "final",
+                   False, wait.goal, True),
+            Figure("served_today", served_today.name_vi, served_today.name_en, 7210.0, 7210, "lượt", "tickets", 0,
+                   now - MINUTE_MS, "final", False, None, None),
+        ],
+        [Note("Mưa tăng ở Bãi Cháy", "More rain in Bãi Cháy")], [Note("Trạm Cô Tô im lặng", "The gauge is silent")],
+    )  # fmt: skip
+    world.commit(summaries=[SummaryRow("s1", told.at, "d", msgspec.json.encode(told), "…", "…")])
     async with page_at(browser, world.site.host, "/leader?theme=dusk", 390, 844) as leader:
         await expect(leader.page.locator("section").first).to_contain_text("Cần lãnh đạo quyết")
         await expect(leader.page.locator("body")).to_contain_text("Mưa tăng ở Bãi Cháy")
         await expect(leader.page.locator("body")).to_contain_text("Trạm Cô Tô im lặng")
         await expect(leader.page.locator("#made")).to_contain_text("5 phút trước")
+        await expect(leader.page.locator('[data-kpi="served_today"]')).to_contain_text("7.210")
         await leader.page.click("summary")
         details = "mục tiêu ≤ 15 phút · 321 số đo · 6 phút trước"
         await expect(leader.page.locator('[data-kpi="wait_mean"]')).to_contain_text(details)

@@ -125,10 +125,12 @@ class Leader {
 
   /** What misses its target first, then what is not known; what is fine is one line that opens. @param {Target[]} targets @param {number} now */
   _targets(targets, now) {
-    const of = (/** @type {boolean | null} */ met) => targets.filter((target) => target.met === met);
-    const [missed, open, met] = [of(false), of(null), of(true)];
-    return html`${missed.length ? html`<section><h2>${leaderWords.missed}</h2>${missed.map((target) => indicator(target, now))}</section>` : nothing}
-      ${open.length ? html`<section><h2>${leaderWords.unknownTargets}</h2>${open.map((target) => indicator(target, now))}</section>` : nothing}
+    const met = targets.filter((target) => target.met === true);
+    const part = (/** @type {string} */ heading, /** @type {Target[]} */ listed) =>
+      listed.length ? html`<section><h2>${heading}</h2>${listed.map((target) => indicator(target, now))}</section>` : nothing;
+    return html`${part(leaderWords.missed, targets.filter((target) => target.met === false))}
+      ${part(leaderWords.unknownTargets, targets.filter((target) => target.goal && target.met === null))}
+      ${part(leaderWords.others, targets.filter((target) => !target.goal))}
       ${met.length ? html`<details><summary>${filled(leaderWords.met, { n: number(met.length) })}</summary>${met.map((target) => indicator(target, now))}</details>` : nothing}`;
   }
 

@@ -10,7 +10,7 @@ import { age, number, own } from "./words.js";
 /**
  * @typedef {{kpi: string, name_vi: string, name_en: string, value: number | null, n: number, unit_vi: string, unit_en: string,
  *            as_of: number | null, state: string, decimals: number, goal: import("./types").Goal | null, met: boolean | null,
- *            fresh_ms: number}} Target
+ *            fresh_ms: number, is_stale?: boolean}} Target
  */
 
 /** Fill {names} in. @param {string} pattern @param {Record<string, string>} values */
@@ -51,7 +51,7 @@ export function indicator(target, now) {
   const limit = bound(target.goal);
   const unit = own(target, "unit");
   const decimals = target.decimals ?? 1;
-  const isStale = target.as_of !== null && target.fresh_ms > 0 && now - target.as_of > target.fresh_ms;
+  const isStale = target.as_of !== null && (target.fresh_ms > 0 ? now - target.as_of > target.fresh_ms : target.is_stale === true);
   const details = [
     limit && `${leaderWords.goal} ${limit.sign} ${number(limit.bound, Number.isInteger(limit.bound) ? 0 : 1)} ${unit}`,
     target.value !== null && filled(leaderWords.readings, { n: number(target.n) }),
