@@ -349,8 +349,10 @@ async def test_an_alert_is_shown_as_taken_only_when_the_worker_has_heard_of_it(w
         await desk.page.keyboard.press("ArrowDown")
         await expect(rows.first).to_have_attribute("data-chosen", "true")
         await expect(desk.page.locator("#detail .response")).to_have_text(DEFINITIONS.rules["slope_alarm"].response_vi)
-        await desk.page.keyboard.press("a")
-        await expect(rows.first.locator(".state.waiting")).to_be_visible()
+        await expect(desk.page.locator("#me")).to_have_text("truc-ban")
+        async with desk.page.expect_response("**/acknowledge"):
+            await desk.page.keyboard.press("a")
+            await expect(rows.first.locator(".state.waiting")).to_be_visible()
         await expect(rows.first).to_have_attribute("data-state", "unack_active")
         assert await world.carry_out() == ["acknowledge"]
         taken = desk.page.locator(f'tr[data-alert="{worst}"]')
