@@ -1,12 +1,10 @@
-"""The leader's summary: what needs a decision, numbers against targets, what changed, and what we do not know.
+"""The leader's summary as facts: what needs a decision, figures against targets, what changed, what is not known.
 
-Deterministic: the same facts give the same text and the same digest, in both languages. Times are ms UTC.
+Deterministic: the same state gives the same facts and the same digest. `letter` puts them into words.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -17,34 +15,19 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import SourceRow
 from streams.kpi import Goal, Kpi
 from streams.live_keys import alert_texts
+from streams.schedule import Schedule, urgency
+from streams.wording import LANGUAGES, Language, grouped, local
 
-Language = Literal["vi", "en"]
 SILENT_CADENCES = 3
 NOTABLE_CHANGE = 0.2
 """A number that moved by a fifth or more since the last summary is worth a line."""
 
-DAY_MS = 86_400_000
-_RANK = {"critical": 0, "warning": 1, "notice": 2}
-_SEVERITY = {
-    "critical": ("Khẩn cấp", "Critical"), "warning": ("Cảnh báo", "Warning"), "notice": ("Lưu ý", "Notice"),
-}  # fmt: skip
-
-
-class Schedule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`streams/summaries/leaders.toml`: `hours` "HH:MM" in the place's time; `at_once`, `decide` are severities."""
-
-    id: str
-    name_vi: str
-    name_en: str
-    hours: list[str]
-    kpis: list[str]
-    decide: list[Severity]
-    at_once: list[Severity] = []
-    recipients: list[str] = []
+LINES_MAX = 8
+NAMED_MAX = 3
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """An open alert that somebody must decide about."""
+    """An open alert that somebody must decide about. `overdue`: nobody took it within the time allowed."""
 
     alert: str
     headline_vi: str
@@ -61,7 +44,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A number with its denominator, age and target; `met` None where there is no target or no number."""
+    """A number with its denominator, age and target; `met` None: no target, no number, or one that is too old."""
 
     kpi: str
     name_vi: str
@@ -86,7 +69,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a summary says. `since` is when the one before was made, None for the first."""
+    """What a summary says. `since` is when the one before was made, None for the first; `silent` of `sources`."""
 
     at: int
     since: int | None
@@ -96,48 +79,36 @@ class Facts(msgspec.Struct, frozen=True):
     targets: list[Figure]
     changed: list[Note]
     unknown: list[Note]
+    sources: int = 0
+    silent: int = 0
 
 
 class State(msgspec.Struct, frozen=True):
-    """What facts are made of: newest values of the whole place by KPI, open alerts, sources, the ledger."""
+    """What facts are made of: newest values of the whole place by KPI, alerts, sources, the ledger.
+
+    `alerts` are the open ones; `closed` those closed of late, at least since the last summary.
+    """
 
     values: Mapping[str, Value]
     alerts: Sequence[Alert]
+    closed: Sequence[Alert]
     sources: Sequence[SourceRow]
     ledger: Counts
-
-
-def due_moment(schedule: Schedule, last_at: int | None, now: int, zone_ms: int) -> int | None:
-    """The newest scheduled moment that has passed and for which no summary was made."""
-    if last_at is None:
-        return now
-    midnight = (now + zone_ms) // DAY_MS * DAY_MS - zone_ms
-    moments = [
-        day + (int(hour[:2]) * 60 + int(hour[3:])) * 60_000
-        for day in (midnight - DAY_MS, midnight)
-        for hour in schedule.hours
-    ]
-    passed = [moment for moment in moments if last_at < moment <= now]
-    return max(passed, default=None)
-
-
-def urgent_moment(schedule: Schedule, alerts: Sequence[Alert], previous: Facts | None) -> int | None:
-    """When the newest alert that calls for a summary at once was raised, unless the one before told of it."""
-    told = {decision.alert for decision in previous.decide} if previous is not None else set()
-    new = [alert.raised_at for alert in alerts if alert.severity in schedule.at_once and alert.id not in told]
-    since = previous.at if previous is not None else 0
-    return max((at for at in new if at > since), default=None)
 
 
 def facts(schedule: Schedule, catalogue: Catalogue, state: State, previous: Facts | None, now: int) -> Facts:
     """Everything that a summary made at `now` says."""
     figures = [_figure(catalogue.kpis[kpi], state.values.get(kpi), now) for kpi in schedule.kpis]
     chosen = [alert for alert in state.alerts if alert.severity in schedule.decide]
-    title = catalogue.place.title_on(_local(now, catalogue.zone_ms).date())
+    decide = [_decision(alert, catalogue, now) for alert in sorted(chosen, key=urgency)]
+    title = catalogue.place.title_on(local(now, catalogue.zone_ms).date())
+    regular = [source for source in state.sources if source.first_seen and _has_cadence(source, catalogue)]
+    silent = [source for source in regular if is_silent(source, catalogue.kinds[source.kind], now)]
+    changed = _changes(schedule, catalogue, state, previous, decide, figures) if previous is not None else []
+    unknown = [*_gaps(figures), *_silences(regular, silent, catalogue), *_difference(state.ledger)]
     return Facts(
         now, previous.at if previous is not None else None, title.name_vi, title.name_en,
-        [_decision(alert, catalogue, now) for alert in sorted(chosen, key=_urgency)],
-        figures, _changes(figures, state, previous), _unknowns(figures, state, catalogue, now),
+        decide, figures, changed, unknown, len(regular), len(silent),
     )  # fmt: skip
 
 
@@ -145,199 +116,136 @@ def digest(told: Facts) -> str:
     """Of the content that matters: the same digest is not sent again. Ages and denominators alone change nothing."""
     content = (
         sorted((decision.alert, decision.state, decision.overdue) for decision in told.decide),
-        [(figure.kpi, _number(figure, "en"), figure.met, figure.is_stale) for figure in told.targets],
+        [(figure.kpi, number(figure, "en"), figure.met, figure.is_stale) for figure in told.targets],
         [note.text_en for note in told.unknown],
     )
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 
-def text(told: Facts, language: Language, zone_ms: int) -> str:
-    """The summary as plain text."""
-    is_vi = language == "vi"
-    moment = _local(told.at, zone_ms).strftime("%H:%M %d/%m/%Y")
-    title = f"{told.place_vi} – tóm tắt điều hành lúc {moment}" if is_vi else f"{told.place_en} – summary at {moment}"
-    headings = (
-        ("VIỆC CẦN QUYẾT ĐỊNH", "SỐ LIỆU VÀ CHỈ TIÊU", "THAY ĐỔI TỪ BẢN TRƯỚC", "ĐIỀU CHƯA BIẾT")
-        if is_vi
-        else ("NEEDS A DECISION", "NUMBERS AND TARGETS", "CHANGED SINCE THE LAST ONE", "WHAT WE DO NOT KNOW")
-    )
-    nothing = "không có" if is_vi else "nothing"
-    parts = (
-        [_decision_line(decision, told.at, language) for decision in told.decide],
-        [_figure_line(figure, told.at, language) for figure in told.targets],
-        [note.text_vi if is_vi else note.text_en for note in told.changed],
-        [note.text_vi if is_vi else note.text_en for note in told.unknown],
-    )
-    lines = [title, headline(told, language)]
-    for number, (heading, part) in enumerate(zip(headings, parts, strict=True), start=1):
-        lines += ["", f"{number}. {heading}", *(f"- {line}" for line in part or [nothing])]
-    return "\n".join(lines) + "\n"
-
-
-def headline(told: Facts, language: Language) -> str:
-    """One sentence: how many matters, how many late, how many targets missed."""
-    overdue = sum(decision.overdue for decision in told.decide)
-    missed = sum(figure.met is False for figure in told.targets)
-    judged = sum(figure.met is not None for figure in told.targets)
-    if language == "vi":
-        first = f"{len(told.decide)} việc cần quyết định" if told.decide else "Không có việc cần quyết định"
-        late = f", {overdue} quá hạn" if overdue else ""
-        return f"{first}{late}; {missed}/{judged} chỉ tiêu chưa đạt; {len(told.unknown)} điều chưa biết."
-    first = f"{len(told.decide)} to decide" if told.decide else "Nothing to decide"
-    late = f", {overdue} overdue" if overdue else ""
-    return f"{first}{late}; {missed} of {judged} targets missed; {len(told.unknown)} unknown."
-
-
-def _urgency(alert: Alert) -> tuple[int, int, str]:
-    return _RANK[alert.severity], alert.raised_at, alert.id
-
-
-def _decision(alert: Alert, catalogue: Catalogue, now: int) -> Decision:
-    words = alert_texts(alert, catalogue)
-    return Decision(
-        alert.id, words.get("headline_vi", alert.rule), words.get("headline_en", alert.rule),
-        words.get("owner_vi", ""), words.get("owner_en", ""), words.get("unit_vi", ""), alert.severity, alert.state,
-        alert.raised_at, alert.due, now > alert.due and alert.state != "closed", alert.acked_by,
-    )  # fmt: skip
-
-
-def _figure(kpi: Kpi, value: Value | None, now: int) -> Figure:
-    number = value.value if value is not None else None
-    return Figure(
-        kpi.id, kpi.name_vi, kpi.name_en, number, value.n if value is not None else 0, kpi.unit_vi, kpi.unit_en,
-        kpi.decimals, value.as_of if value is not None else None, value.state if value is not None else "unknown",
-        value is not None and now - value.as_of > kpi.fresh_s * 1000, kpi.goal, _is_met(kpi.goal, number),
-    )  # fmt: skip
-
-
-def _is_met(goal: Goal | None, number: float | None) -> bool | None:
-    if goal is None or number is None:
-        return None
-    if goal.at_most is not None:
-        return number <= goal.at_most
-    if goal.above is not None:
-        return number > goal.above
-    return goal.at_least is not None and number >= goal.at_least
-
-
-def _changes(figures: Sequence[Figure], state: State, previous: Facts | None) -> list[Note]:
-    if previous is None:
-        return []
-    before = {figure.kpi: figure for figure in previous.targets}
-    notes = [_change(before[figure.kpi], figure) for figure in figures if figure.kpi in before]
-    told = {decision.alert for decision in previous.decide}
-    open_now = {alert.id for alert in state.alerts}
-    new = sum(alert.raised_at > previous.at for alert in state.alerts)
-    closed = len(told - open_now)
-    if new or closed:
-        notes.append(Note(f"{new} cảnh báo mới, {closed} đã đóng", f"{new} new alerts, {closed} closed"))
-    return [note for note in notes if note is not None]
-
-
-def _change(before: Figure, now: Figure) -> Note | None:
-    if before.value is None or now.value is None:
-        return None
-    moved_vi, moved_en = (f"{_number(before, lang)} → {_number(now, lang)}" for lang in ("vi", "en"))
-    if before.met is not None and now.met is not None and before.met != now.met:
-        vi, en = ("nay đạt", "now meets its target") if now.met else ("nay không đạt", "now misses its target")
-        return Note(f"{now.name_vi}: {moved_vi}, {vi}", f"{now.name_en}: {moved_en}, {en}")
-    base = abs(before.value)
-    if base and abs(now.value - before.value) / base >= NOTABLE_CHANGE:
-        return Note(f"{now.name_vi}: {moved_vi}", f"{now.name_en}: {moved_en}")
-    return None
-
-
-def _unknowns(figures: Sequence[Figure], state: State, catalogue: Catalogue, now: int) -> list[Note]:
-    notes = []
-    for figure in figures:
-        if figure.value is None:
-            notes.append(Note(f"{figure.name_vi}: chưa có số liệu", f"{figure.name_en}: no data"))
-        elif figure.is_stale:
-            notes.append(Note(f"{figure.name_vi}: số liệu cũ", f"{figure.name_en}: stale"))
-    for kind in catalogue.kinds.values():
-        sources = [source for source in state.sources if source.kind == kind.id]
-        silent = sum(_is_silent(source, kind, now) for source in sources)
-        if silent:
-            counted = f"{silent}/{len(sources)}"
-            notes.append(
-                Note(f"{kind.name_vi}: {counted} nguồn im lặng", f"{kind.name_en}: {counted} sources silent")
-            )
-    difference = state.ledger.received - state.ledger.settled
-    if difference:
-        notes.append(Note(f"Sổ cái lệch {difference} bản tin", f"The ledger differs by {difference} messages"))
-    return notes
-
-
-def _is_silent(source: SourceRow, kind: Kind, now: int) -> bool:
-    too_long = now - source.last_seen > SILENT_CADENCES * kind.cadence_s * 1000
-    return bool(kind.cadence_s) and (too_long or not source.online)
-
-
-def _decision_line(decision: Decision, now: int, language: Language) -> str:
-    is_vi = language == "vi"
-    severity = _SEVERITY[decision.severity][0 if is_vi else 1]
-    owner = decision.owner_vi if is_vi else decision.owner_en
-    age = duration(now - decision.raised_at, language)
-    late = ""
-    if decision.overdue:
-        by = duration(now - decision.due, language)
-        late = f"; QUÁ HẠN {by}" if is_vi else f"; OVERDUE by {by}"
-    if decision.acked_by:
-        who = f"{decision.acked_by} đã nhận" if is_vi else f"taken by {decision.acked_by}"
-    else:
-        who = "chưa ai nhận" if is_vi else "nobody has taken it"
-    return f"[{severity}] {decision.headline_vi if is_vi else decision.headline_en} – {owner}; {age}{late}; {who}"
-
-
-def _figure_line(figure: Figure, now: int, language: Language) -> str:
-    is_vi = language == "vi"
-    name = figure.name_vi if is_vi else figure.name_en
-    if figure.value is None or figure.as_of is None:
-        return f"{name}: –"
-    age = duration(max(0, now - figure.as_of), language)
-    count = grouped(figure.n, 0, language)
-    aged = f"{age} trước" if is_vi else f"{age} ago"
-    target = _target(figure, language)
-    return f"{name}: {_number(figure, language)} (n = {count}, {aged}){target}"
-
-
-def _target(figure: Figure, language: Language) -> str:
-    goal = figure.goal
-    if goal is None or figure.met is None:
-        return ""
-    sign, bound = next(
-        (sign, bound)
-        for sign, bound in (("≥", goal.at_least), ("≤", goal.at_most), (">", goal.above))
-        if bound is not None
-    )
-    verdict = ("đạt", "met") if figure.met else ("CHƯA ĐẠT", "MISSED")
-    words = ("chỉ tiêu", "target") if language == "vi" else ("target", "target")
-    shown = grouped(bound, 0 if bound == int(bound) else 1, language)
-    unit = figure.unit_vi if language == "vi" else figure.unit_en
-    return f" – {verdict[0 if language == 'vi' else 1]}, {words[0]} {sign} {shown} {unit}".rstrip()
-
-
-def _number(figure: Figure, language: Language) -> str:
+def number(figure: Figure, language: Language) -> str:
+    """The value with its unit, as shown."""
     if figure.value is None:
         return "–"
     unit = figure.unit_vi if language == "vi" else figure.unit_en
     return f"{grouped(figure.value, figure.decimals, language)} {unit}".strip()
 
 
-def grouped(number: float, decimals: int, language: Language) -> str:
-    """1.234,5 in Vietnamese, 1,234.5 in English."""
-    shown = f"{number:,.{decimals}f}"
-    return shown.translate(str.maketrans(",.", ".,")) if language == "vi" else shown
+def is_silent(source: SourceRow, kind: Kind, now: int) -> bool:
+    """It said good-bye, or nothing for three of its kind's cadences."""
+    return not source.online or now - source.last_seen > SILENT_CADENCES * kind.cadence_s * 1000
 
 
-def duration(ms: int, language: Language) -> str:
-    """Minutes under two hours, hours under two days, else days."""
-    minutes = max(0, ms) // 60_000
-    for size, vi, en, upto in ((1, "phút", "min", 120), (60, "giờ", "h", 2_880)):
-        if minutes < upto:
-            return f"{minutes // size} {vi if language == 'vi' else en}"
-    return f"{minutes // 1_440} {'ngày' if language == 'vi' else 'days'}"
+def _has_cadence(source: SourceRow, catalogue: Catalogue) -> bool:
+    """Desks speak when somebody comes: their silence means nothing."""
+    kind = catalogue.kinds.get(source.kind)
+    return kind is not None and kind.cadence_s > 0
 
 
-def _local(now: int, zone_ms: int) -> datetime:
-    return datetime.fromtimestamp(now / 1000, UTC) + timedelta(milliseconds=zone_ms)
+def _decision(alert: Alert, catalogue: Catalogue, now: int) -> Decision:
+    words = alert_texts(alert, catalogue)
+    is_overdue = alert.state == "unack_active" and now > alert.due
+    return Decision(
+        alert.id, words.get("headline_vi", alert.rule), words.get("headline_en", alert.rule),
+        words.get("owner_vi", ""), words.get("owner_en", ""), words.get("unit_vi", ""), alert.severity, alert.state,
+        alert.raised_at, alert.due, is_overdue, alert.acked_by,
+    )  # fmt: skip
+
+
+def _figure(kpi: Kpi, value: Value | None, now: int) -> Figure:
+    known = value if value is not None and value.value is not None else None
+    is_stale = known is not None and now - known.as_of > kpi.fresh_s * 1000
+    met = None if known is None or is_stale else _is_met(kpi.goal, known.value)
+    return Figure(
+        kpi.id, kpi.name_vi, kpi.name_en, known.value if known else None, known.n if known else 0, kpi.unit_vi,
+        kpi.unit_en, kpi.decimals, known.as_of if known else None, known.state if known else "unknown",
+        is_stale, kpi.goal, met,
+    )  # fmt: skip
+
+
+def _is_met(goal: Goal | None, reached: float | None) -> bool | None:
+    if goal is None or reached is None:
+        return None
+    if goal.at_most is not None:
+        return reached <= goal.at_most
+    if goal.above is not None:
+        return reached > goal.above
+    return goal.at_least is not None and reached >= goal.at_least
+
+
+def _changes(
+    schedule: Schedule, catalogue: Catalogue, state: State, previous: Facts, decide: Sequence[Decision],
+    figures: Sequence[Figure],
+) -> list[Note]:  # fmt: skip
+    before = {figure.kpi: figure for figure in previous.targets}
+    told = {decision.alert for decision in previous.decide}
+    is_open = {alert.id for alert in state.alerts}
+    new = [decision for decision in decide if decision.alert not in told]
+    gone = [decision for decision in previous.decide if decision.alert not in is_open]
+    ended = [alert for alert in state.closed if (alert.closed_at or 0) > previous.at and alert.id not in told]
+    fleeting = [_decision(alert, catalogue, previous.at) for alert in ended if alert.severity in schedule.decide]
+    moved = [_change(before[figure.kpi], figure) for figure in figures if figure.kpi in before]
+    return [
+        *(note for note in moved if note is not None),
+        *_named(new, "Mới", "New"),
+        *_named(gone, "Đã đóng", "Closed"),
+        *_named(fleeting, "Mới và đã đóng", "New and closed"),
+        *_lesser(schedule, state, ended, previous.at),
+    ]
+
+
+def _change(before: Figure, now: Figure) -> Note | None:
+    """A target that is met now and was not, or the other way round, or a number that moved by much."""
+    if before.value is None or now.value is None:
+        return None
+    vi, en = (f"{number(before, language)} → {number(now, language)}" for language in LANGUAGES)
+    if before.met is not None and now.met is not None and before.met != now.met:
+        turned_vi, turned_en = ("nay đạt", "meets its target now") if now.met else ("nay không đạt", "misses it now")
+        return Note(f"{now.name_vi}: {vi}, {turned_vi}", f"{now.name_en}: {en}, {turned_en}")
+    is_notable = abs(now.value - before.value) >= NOTABLE_CHANGE * abs(before.value)
+    if is_notable and number(before, "vi") != number(now, "vi"):
+        return Note(f"{now.name_vi}: {vi}", f"{now.name_en}: {en}")
+    return None
+
+
+def _named(decisions: Sequence[Decision], vi: str, en: str) -> Iterable[Note]:
+    for decision in decisions[:LINES_MAX]:
+        yield Note(f"{vi}: {decision.headline_vi}", f"{en}: {decision.headline_en}")
+    rest = len(decisions) - LINES_MAX
+    if rest > 0:
+        yield Note(f"{vi}: và {rest} cảnh báo nữa", f"{en}: and {rest} more alerts")
+
+
+def _lesser(schedule: Schedule, state: State, ended: Sequence[Alert], since: int) -> Iterable[Note]:
+    """Alerts that need no decision are counted only."""
+    closed = [alert for alert in ended if alert.severity not in schedule.decide]
+    still = [alert for alert in state.alerts if alert.severity not in schedule.decide]
+    new = sum(alert.raised_at > since for alert in (*closed, *still))
+    if new or closed:
+        yield Note(f"Mức thấp hơn: {new} mới, {len(closed)} đã đóng", f"Lesser alerts: {new} new, {len(closed)} closed")
+
+
+def _gaps(figures: Iterable[Figure]) -> Iterable[Note]:
+    for figure in figures:
+        if figure.value is None:
+            yield Note(f"{figure.name_vi}: chưa có số liệu", f"{figure.name_en}: no data")
+        elif figure.is_stale:
+            yield Note(f"{figure.name_vi}: số liệu cũ", f"{figure.name_en}: the number is old")
+
+
+def _silences(regular: Sequence[SourceRow], silent: Sequence[SourceRow], catalogue: Catalogue) -> Iterable[Note]:
+    units = catalogue.place.units
+    for kind in catalogue.kinds.values():
+        mute = sorted((source.unit, source.source) for source in silent if source.kind == kind.id)
+        if not mute:
+            continue
+        names = [f"{units[unit].name if unit in units else unit}/{name}" for unit, name in mute[:NAMED_MAX]]
+        listed = ", ".join([*names, "…"] if len(mute) > NAMED_MAX else names)
+        counted = f"{len(mute)}/{sum(source.kind == kind.id for source in regular)}"
+        vi, en = f"{counted} nguồn im lặng ({listed})", f"{counted} sources silent ({listed})"
+        yield Note(f"{kind.name_vi}: {vi}", f"{kind.name_en}: {en}")
+
+
+def _difference(ledger: Counts) -> Iterable[Note]:
+    lacking = ledger.received - ledger.settled
+    if lacking:
+        yield Note(f"Sổ cái lệch {lacking} bản tin", f"The ledger differs by {lacking} messages")

@@ -1,9 +1,9 @@
 """Reads everything the processor is told: the place, kinds, KPIs and alert rules, shipped and the city's own.
 
-The city's folder (`overlay`) may hold `place/`, `kinds/`, `kpis/` and `alerts/`, laid out like the shipped ones.
+The city's folder (`overlay`) may hold `place/`, `kinds/`, `kpis/`, `alerts/` and `summaries/`, laid out like the
+shipped ones.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,12 @@ from streams.alert_life import run_example
 from streams.catalogue import ZONE_MS
 from streams.definition import check_kpis, check_rules
 from streams.kpi import Kpi
-from streams.summary import Schedule
+from streams.schedule import Schedule, check_schedule
 
 SHIPPED_KPIS = Path(__file__).parent / "kpis"
 SHIPPED_ALERTS = Path(__file__).parent / "alerts"
 SHIPPED_SUMMARIES = Path(__file__).parent / "summaries"
 LEADERS = "leaders"
-_HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,11 @@ def _gather_all(overlay: Path | None) -> tuple[Definitions | None, Found[Rule], 
 def _schedule_faults(schedules: Found[Schedule], kpis: Collection[str]) -> list[Fault]:
     if LEADERS not in schedules.files:
         return [Fault(f"summaries/{LEADERS}.toml", "", "the leaders' summary; it cannot be switched off")]
-    faults = []
-    for schedule in schedules.items.values():
-        file = schedules.files[schedule.id]
-        wrong = [hour for hour in schedule.hours if not _HOUR.fullmatch(hour)]
-        faults += [Fault(file, "hours", f"HH:MM, not {hour!r}") for hour in wrong]
-        faults += [Fault(file, "kpis", f"ids of KPIs, not {kpi!r}") for kpi in schedule.kpis if kpi not in kpis]
-        faults += [Fault(file, "recipients", f"e-mail addresses, not {name!r}") for name in schedule.recipients
-                   if not _ADDRESS.fullmatch(name)]  # fmt: skip
-    return faults
+    return [
+        Fault(schedules.files[schedule.id], member, expected)
+        for schedule in schedules.items.values()
+        for member, expected in check_schedule(schedule, kpis)
+    ]
 
 
 def _overlay_faults(overlay: Path | None) -> list[Fault]:
