@@ -105,7 +105,7 @@ class City:
         blocks: Blocks = {}
         for fleet in self._fleets:
             heard = self._heard(fleet, self._steps(fleet.devices, number, scene), silenced)
-            for message in self._said(fleet, heard, scene):
+            for message in self._said(fleet, heard, scene) if len(heard.time) else ():
                 blocks.setdefault(message.time // BLOCK_MS, []).append(message)
         return blocks
 

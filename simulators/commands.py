@@ -2,41 +2,33 @@
 
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sensors.csv_place import shipped_place
 from sensors.errors import MessageRejected, SettingsError
 from sensors.kind import Kind
 from sensors.mqtt_bridge import MqttAddress
-from sensors.place import Place
 from sensors.toml_definitions import SHIPPED_KINDS, load_kinds
 from sensors.topic import Topic, parse
 from simulators import csv_series
 from simulators.city import City
-from simulators.csv_feed import Series, read_series
+from simulators.csv_feed import read_series
 from simulators.mqtt_fleet import FleetReport, MqttFleet, Pace, at_once, times, with_the_clock
-from simulators.payload import Message
-from simulators.scenario import Scenario
+from simulators.rich_report import console, print_closing, print_faults, print_opening, publish, say
 from simulators.toml_scenarios import load_equipment, load_scenario
 
 app = typer.Typer()
-console = Console(stderr=False)
 
 PATIENCE_S = 10.0
 FUTURE_ALLOWED_MS = 60_000
 STATUSES_MAX = 5_000
-FAULTS_SHOWN = 20
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -88,14 +80,15 @@ def simulate(
         begin, end, pace = _past_span(backfill, start, hours, speed, ZoneInfo(place.zone))
     city = City(place, load_kinds(), told, load_equipment(place), seed, begin, rate, round_the_clock)
     sources = city.sources()
-    _print_opening(told, seed, len(sources), begin, end, place)
+    print_opening(told, seed, len(sources), begin, end, ZoneInfo(place.zone))
     with _stoppable() as stopped:
-        fleet = MqttFleet(address, stopped, _say, patience_s=None if live else PATIENCE_S)
+        fleet = MqttFleet(address, stopped, say, patience_s=None if live else PATIENCE_S)
         with_status = sources if len(sources) <= STATUSES_MAX else []
         fleet.tell_status(with_status, True)
-        _publish(fleet, city.messages(begin, end), pace, begin, end)
+        publish(fleet, city.messages(begin, end), pace, begin, end)
         fleet.close(with_status)
-    _close(fleet.report, live or stopped())
+        was_stopped = live or stopped()
+    _close(fleet.report, was_stopped)
 
 
 @app.command()
@@ -124,8 +117,8 @@ def feed(
     name = _event_name(known, event)
     if speed < 0:
         raise SettingsError(f"--speed {speed:g}: 0 trở lên / 0 or more")
-    series = read_series(file, known, column or [], time_column, _zone(zone))
-    _print_faults(file, series)
+    series = read_series(file, known, name, column or [], time_column, _zone(zone))
+    print_faults(file, series)
     if not series.rows:
         raise typer.Exit(1)
     now = _now_ms()
@@ -135,9 +128,9 @@ def feed(
     _refuse_future(begin, max(row.time for row in series.rows) + moved, speed, "--shift")
     status = f"ioc/{topic.unit}/{topic.kind}/{topic.source}"
     with _stoppable() as stopped:
-        fleet = MqttFleet(address, stopped, _say, f"{status}/status", PATIENCE_S)
+        fleet = MqttFleet(address, stopped, say, f"{status}/status", PATIENCE_S)
         fleet.tell_status([status], True)
-        _publish(fleet, iter(messages), times(speed, begin) if speed else at_once, begin, end, len(messages))
+        publish(fleet, iter(messages), times(speed, begin) if speed else at_once, begin, end, len(messages))
         fleet.close([status])
         was_stopped = stopped()
     if series.empty:
@@ -252,60 +245,8 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _publish(
-    fleet: MqttFleet, messages: Iterator[Message], pace: Pace, begin: int, end: int | None,
-    total: int | None = None,
-) -> None:  # fmt: skip
-    """Publish with a bar: of the city's time, of rows, or, live, of the backfill and then only a count."""
-    caught_up = _now_ms() if end is None else end
-    length = total or max(1, caught_up - begin)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[sent]} tin / messages"), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("Phát / publishing", total=length, sent=0)
-        shown = [0.0]
-
-        def progress(now: int) -> None:
-            if time.monotonic() - shown[0] >= 0.2:
-                shown[0] = time.monotonic()
-                done = fleet.report.acknowledged if total else min(now - begin, length)
-                bar.update(task, completed=done, sent=f"{fleet.report.acknowledged:,}".replace(",", "."))
-
-        fleet.run(messages, pace, progress)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _print_opening(scenario: Scenario, seed: int, sources: int, begin: int, end: int | None, place: Place) -> None:
-    zone = ZoneInfo(place.zone)
-    since, until = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M}" if at else "…" for at in (begin, end))
-    console.print(
-        f"Thành phố mô phỏng, không phải số liệu thật / a simulated city, no real data\n"
-        f"{scenario.name_vi} / {scenario.name_en} · seed {seed} · {sources} nguồn / sources · {since} → {until}",
-        highlight=False,
-    )
-
-
-def _print_faults(file: Path, series: Series) -> None:
-    for fault in series.faults[:FAULTS_SHOWN]:
-        _say(f"{file}: {fault}")
-    if len(series.faults) > FAULTS_SHOWN:
-        _say(f"{file}: và / and {len(series.faults) - FAULTS_SHOWN} lỗi nữa / more faults")
-    if series.faults or not series.rows:
-        _say(f"{file}: {len(series.rows)} dòng đọc được / rows read, {len(series.faults)} dòng lỗi / faulty")
-
-
 def _close(report: FleetReport, was_stopped: bool) -> None:
     """The closing report; exit code 1 when something was not acknowledged though nobody stopped it."""
-    console.print(
-        f"Đã phát / published {report.published} · đã xác nhận / acknowledged {report.acknowledged} · "
-        f"bị từ chối / refused {report.refused} · trong đó trạng thái / of which statuses {report.statuses} · "
-        f"{report.seconds:.1f} s · {report.rate:.0f} tin/s / messages/s",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    print_closing(report)
     if not report.is_complete and (report.refused or not was_stopped):
         raise typer.Exit(1)

@@ -24,8 +24,11 @@ class Series(NamedTuple):
         return sum(not row.cells for row in self.rows)
 
 
-def read_series(path: Path, kind: Kind, asked: list[str], time_name: str, zone: ZoneInfo) -> Series:
-    """Read all of a file; raises SettingsError when it cannot be read or its columns do not fit the kind."""
+def read_series(path: Path, kind: Kind, event: str, asked: list[str], time_name: str, zone: ZoneInfo) -> Series:
+    """Read all of a file, as readings or as an `event` of a desk\'s kind.
+
+    Raises SettingsError when it cannot be read or its columns do not fit the kind.
+    """
     try:
         with _opened(path) as file:
             delimiter = _delimiter(file.readline())
@@ -35,7 +38,7 @@ def read_series(path: Path, kind: Kind, asked: list[str], time_name: str, zone: 
             if header is None:
                 raise SettingsError(f"{path}: tệp rỗng / the file is empty; cần / expected a line of column names")
             stem = path.name.partition(".")[0]
-            rows = Reader(header, kind, asked, time_name, zone, stem, decimal_comma=delimiter == ";")
+            rows = Reader(header, kind, event, asked, time_name, zone, stem, decimal_comma=delimiter == ";")
             read = list(rows.read((reader.line_num, cells) for cells in reader))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error

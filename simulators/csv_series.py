@@ -5,12 +5,14 @@ Nothing is read or sent here: rows come in as cells with their line numbers, fau
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 import msgspec
 
+from sensors.decoders.cloudevents import KEPT
 from sensors.errors import SettingsError
 from sensors.kind import Kind
 from sensors.topic import Topic
@@ -53,17 +55,24 @@ class RowFault(NamedTuple):
 
 
 class Reader:
-    """Reads rows by the header, the kind and what was asked for; raises SettingsError when they do not fit."""
+    """Reads rows by the header, the kind and what was asked for; raises SettingsError when they do not fit.
+
+    `event` is the event of a desk's kind that each row tells; a row without what it requires has no cells.
+    """
 
     def __init__(
-        self, header: Sequence[str], kind: Kind, asked: Sequence[str], time_name: str, zone: tzinfo, stem: str = "",
-        decimal_comma: bool = False,
+        self, header: Sequence[str], kind: Kind, event: str, asked: Sequence[str], time_name: str, zone: tzinfo,
+        stem: str = "", decimal_comma: bool = False,
     ) -> None:  # fmt: skip
         self._header = [name.strip() for name in header]
         self._zone, self._decimal_comma = zone, decimal_comma
         self._is_event = kind.format == "cloudevents"
+        self._required = set(kind.events[event].requires) if self._is_event else set()
         self._time_columns = self._choose_time(time_name)
         self.columns = self._asked(asked, kind) if asked else self._guessed(kind, stem)
+        missing = self._required - {column.target for column in self.columns}
+        if missing:
+            self._no_column(kind, f"{kind.id}.{event} cần / needs {', '.join(sorted(missing))}")
         self._places = {column.name: self._header.index(column.name) for column in self.columns}
 
     def read(self, rows: Iterable[tuple[int, list[str]]]) -> Iterator[Row | RowFault]:
@@ -90,17 +99,19 @@ class Reader:
             if value is None:
                 return RowFault(line, column.name, f"một số / a number; có / got {text[:40]!r}")
             found[column.target] = value
-        return Row(line, time, found)
+        return Row(line, time, found if self._required <= found.keys() else {})
 
     def _value(self, text: str, column: Column) -> float | str | None:
+        """A number, or None for what is none; of an event only score and counter are numbers."""
+        if self._is_event and column.target not in ("score", "counter"):
+            return text
         try:
             number = float(text.replace(".", "").replace(",", ".") if self._decimal_comma and "," in text else text)
         except ValueError:
-            return text if self._is_event and column.target != "score" else None
+            return None
         if not math.isfinite(number):
             return None
-        is_whole = self._is_event and number == int(number)
-        return int(number) if is_whole else number
+        return int(number) if self._is_event and number == int(number) else number
 
     def _time(self, cells: list[str]) -> int | None:
         if len(self._time_columns) == 1:
@@ -112,7 +123,7 @@ class Reader:
     def _choose_time(self, asked: str) -> list[int]:
         if asked:
             return [self._place_of(asked, "--time-column")]
-        lowered = [name.lower() for name in self._header]
+        lowered = [_plain(name) for name in self._header]
         for name in TIME_NAMES:
             if name in lowered:
                 return [lowered.index(name)]
@@ -133,28 +144,30 @@ class Reader:
             self._place_of(name, "--column")
             if not self._is_event:
                 _check_quantity(kind, target, ucum, text)
+            elif target not in KEPT or ucum:
+                raise SettingsError(f"--column {text}: sự kiện có / an event has {', '.join(KEPT)}")
             columns.append(Column(name, target, ucum))
         return columns
 
     def _guessed(self, kind: Kind, stem: str) -> list[Column]:
         """Columns named like quantities (`PM2.5` is pm25); else the only value column, by the file's name or kind."""
-        named = {re.sub(r"[^a-z0-9_]", "", name.lower()): name for name in self._header}
-        wanted = list(kind.quantities) if not self._is_event else ["score", "ticket", "field", "counter", "channel"]
+        named = {_plain(name).replace(".", ""): name for name in self._header}
+        wanted = KEPT if self._is_event else kind.quantities
         columns = [Column(named[target], target) for target in wanted if target in named]
         if columns or self._is_event:
-            return columns or self._no_column(kind)
+            return columns or self._no_column(kind, f"{kind.id} có / has {', '.join(KEPT)}")
         rest = [name for place, name in enumerate(self._header) if place not in self._time_columns]
         meant = [name for name in kind.quantities if name in stem.lower()]
         likely = meant if len(meant) == 1 else list(kind.quantities)
         if len(rest) == 1 and len(likely) == 1:
             return [Column(rest[0], likely[0])]
-        return self._no_column(kind)
+        return self._no_column(kind, f"{kind.id} có / has {', '.join(kind.quantities)}")
 
-    def _no_column(self, kind: Kind) -> list[Column]:
-        known = "score, ticket, field, …" if self._is_event else ", ".join(kind.quantities)
+    def _no_column(self, kind: Kind, known: str) -> list[Column]:
+        what = "COLUMN=MEMBER" if self._is_event else "COLUMN=QUANTITY"
         raise SettingsError(
-            f"--column CỘT=ĐẠI_LƯỢNG: cột nào là gì? / which column is what? tệp có / the file has "
-            f"{', '.join(self._header)}; {kind.id} có / has {known}"
+            f"--column {what}: cột nào là gì? / which column is what? tệp có / the file has "
+            f"{', '.join(self._header)}; {known}"
         )
 
     def _place_of(self, name: str, option: str) -> int:
@@ -181,6 +194,12 @@ def parse_time(text: str, zone: tzinfo) -> int | None:
         except ValueError:
             continue
     return None
+
+
+def _plain(name: str) -> str:
+    """A column's name in small letters without marks: `Thời gian` is thoi_gian."""
+    letters = unicodedata.normalize("NFKD", name.lower().replace("đ", "d"))
+    return re.sub(r"[^a-z0-9.]+", "_", "".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
 def _of_parts(parts: list[str], zone: tzinfo) -> int | None:

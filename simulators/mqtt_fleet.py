@@ -135,8 +135,10 @@ class MqttFleet:
         return self.report.published - self.report.acknowledged - self.report.refused
 
     def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
+        if not self._unanswered:
+            self._progress_at = time.monotonic()
         if not self.report.published:
-            self._begun = time.monotonic()
+            self._begun = self._progress_at
         self._client.publish(topic, payload, 1, retain)
         self.report.published += 1
 
