@@ -6,7 +6,7 @@ committed (architecture §4), partitions dropped on every rebalance and recovere
 """
 
 import asyncio
-import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -140,7 +140,7 @@ class ClusterWorker:
             consumer_auto_offset_reset="earliest",
             producer_compression_type="lz4",
             stream_wait_empty=False,
-            datadir=data_folder or os.devnull,
+            datadir=data_folder or tempfile.mkdtemp(prefix="ioc-worker-"),  # Faust insists on one; nothing is in it
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
@@ -188,7 +188,6 @@ class ClusterWorker:
     async def run(self, stop: asyncio.Event) -> None:
         """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
         await create_topics(self._servers, self._topics)
-        worker = faust.Worker(self.app, loglevel="warning", redirect_stdouts=False, console_port=None)
         self.app.finalize()
         await self.app.start()
         beats = asyncio.create_task(self.engine.run(stop))
@@ -198,7 +197,6 @@ class ClusterWorker:
             for task in done:
                 task.result()
         finally:
-            del worker
             await self.app.stop()
 
 

@@ -147,21 +147,23 @@ def start_kafka(settings: Mapping[str, str] | None = None) -> Server:
     return _retried(lambda: _start_kafka(java, jars, settings or {}))
 
 
-def start_postgres() -> PostgresServer:
-    """A fresh cluster of databases with PostgreSQL's own settings, fsync included."""
+def start_postgres(config: Path | None = None) -> PostgresServer:
+    """A fresh cluster of databases with PostgreSQL's own settings, fsync included, or those of a file."""
     binaries = _postgres_binaries()
-    return _retried(lambda: _start_postgres(binaries))
+    return _retried(lambda: _start_postgres(binaries, config))
 
 
-def start_redis() -> RedisServer:
-    """A Redis without persistence: the live store is rebuilt from the database."""
+def start_redis(config: Path | None = None) -> RedisServer:
+    """A Redis without persistence (the live store is rebuilt from the database), or with the settings of a file."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise Absent(REDIS)
 
     def start() -> RedisServer:
         folder, port = _folder("redis"), free_port()
-        command = [binary, "--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", ""]
+        settings = ["--save", ""] if config is None else []
+        file = [] if config is None else [str(config)]
+        command = [binary, *file, "--port", str(port), "--bind", HOST, "--dir", str(folder), *settings]
         return RedisServer(command, folder, port, "Ready to accept connections", signal.SIGTERM)
 
     return _retried(start)
@@ -219,7 +221,7 @@ def _postgres_binaries() -> Path:
     return Path(found).parent if found else versions[-1].parent
 
 
-def _start_postgres(binaries: Path) -> PostgresServer:
+def _start_postgres(binaries: Path, config: Path | None) -> PostgresServer:
     folder, port = _folder("postgres"), free_port()
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -234,6 +236,9 @@ def _start_postgres(binaries: Path) -> PostgresServer:
         cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL,
         user=user, group=user, extra_groups=[] if user else None,
     )  # fmt: skip
+    if config is not None:
+        # Where PostgreSQL looks for it, and where its own user may read it.
+        shutil.copyfile(config, folder / "data" / "postgresql.conf")
     command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", HOST, "-k", str(folder)]
     ready = "database system is ready to accept connections"
     return PostgresServer(command, folder, port, ready, signal.SIGINT, user)

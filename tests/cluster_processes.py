@@ -1,0 +1,132 @@
+"""The cluster shape on this machine: the compose file's servers, started natively with its configuration files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from servers import HOST, PostgresServer, RedisServer, Server, _folder, _retried, free_port, start_kafka
+from servers import start_postgres as start_postgres_server
+from servers import start_redis as start_redis_server
+
+from sensors import nats_broker
+
+ROOT = Path(__file__).parent.parent
+CONFIGURATION = ROOT / "control_center" / "cluster"
+DEADLINE_S = 120.0
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def start_cluster_broker() -> Server:
+    """The cluster's NATS by its own nats.conf; only addresses and the data folder are this machine's."""
+
+    def start() -> Server:
+        folder, port = _folder("cluster-nats"), free_port()
+        text = (CONFIGURATION / "nats.conf").read_text()
+        for pattern, ours in (
+            (r"(?m)^port: 4222", f"host: {HOST}\nport: -1"), (r"(?m)^http: 8222", ""), (r"/data", str(folder)),
+            (r"port: 1883", f"host: {HOST}\n  port: {port}"),
+        ):  # fmt: skip
+            text, count = re.subn(pattern, ours, text)
+            assert count == 1, f"nats.conf has no {pattern}"
+        config = folder / "nats.conf"
+        config.write_text(text)
+        return Server(nats_broker.command(config), folder, port, "Server is ready", signal.SIGTERM)
+
+    return _retried(start)
+
+
+def start_cluster_kafka() -> Server:
+    """Kafka by the cluster's own kafka.properties, but for its addresses and folders."""
+    lines = (CONFIGURATION / "kafka.properties").read_text().splitlines()
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    ours = ("listeners", "advertised.listeners", "controller.quorum.voters", "log.dirs")
+    return start_kafka({name: value for name, value in pairs if name not in ours})
+
+
+def start_cluster_redis() -> RedisServer:
+    return start_redis_server(CONFIGURATION / "redis.conf")
+
+
+def start_cluster_postgres() -> PostgresServer:
+    return start_postgres_server(CONFIGURATION / "postgresql.conf")
+
+
+class Cluster:
+    """Bridge, workers and gateway over real servers, each a process as compose would start it."""
+
+    def __init__(
+        self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.broker = broker
+        self._kafka = kafka.address
+        addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": postgres.new_database(), "IOC_REDIS": redis.url}
+        self._environment = {**os.environ, **addresses}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "control_center.console", *arguments], env=self._environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+
+    def start_bridge(self, partitions: int) -> None:
+        mqtt = f"mqtt://{self.broker.address}"
+        journal = f"kafka://{self._kafka}"
+        self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", journal, "--partitions", str(partitions))
+
+    def start_worker(self, name: str, partitions: int) -> None:
+        self.start(name, "worker", "--partitions", str(partitions))
+
+    def start_gateway(self, partitions: int) -> None:
+        self.start("gateway", "gateway", "--port", str(self.port), "--partitions", str(partitions))
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def ask(self, path: str) -> Any:
+        with _opener.open(f"http://{HOST}:{self.port}{path}", timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def tries(self, path: str) -> Any:
+        try:
+            return self.ask(path)
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def until(self, holds: Callable[[], Any], words: str, deadline_s: float = DEADLINE_S) -> Any:
+        end = time.monotonic() + deadline_s
+        while not (found := holds()):
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            assert not ended, f"{ended} ended\n{self.logs()}"
+            assert time.monotonic() < end, f"not in {deadline_s:.0f} s: {words}\n{self.logs()}"
+            time.sleep(0.2)
+        return found
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*.log"))
+        )

@@ -1,0 +1,97 @@
+"""The cluster on real servers: two workers on Kafka, one killed in mid-load; figures equal an undisturbed run's."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_processes import (
+    Cluster,
+    start_cluster_broker,
+    start_cluster_kafka,
+    start_cluster_postgres,
+    start_cluster_redis,
+)
+from mqtt_brokers import Publisher
+from servers import Absent
+
+pytestmark = pytest.mark.long
+
+PARTITIONS = 8
+UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838", "06652", "06676", "07192", "06811"]
+MESSAGES = 8_000
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    servers = []
+    made = None
+    folder.mkdir()
+    try:
+        for start in (start_cluster_broker, start_cluster_kafka, start_cluster_postgres, start_cluster_redis):
+            try:
+                servers.append(start())
+            except Absent as absent:
+                pytest.skip(str(absent))
+        made = Cluster(folder, *servers)  # type: ignore[arg-type]
+        made.start_bridge(PARTITIONS)
+        made.start_worker("worker-1", PARTITIONS)
+        made.start_worker("worker-2", PARTITIONS)
+        made.start_gateway(PARTITIONS)
+        made.until(lambda: (made.tries("/ready") or {}).get("ready"), "the cluster is ready")
+        yield made
+    finally:
+        if made is not None:
+            made.stop()
+        for server in reversed(servers):
+            server.remove()
+
+
+def run(folder: Path, start: int, disaster: Callable[[Cluster], None] | None = None) -> dict[str, Any]:
+    """Publish the same messages into a fresh cluster; returns its ledger and every closed window."""
+    with cluster(folder) as made:
+        device = Publisher(made.broker.port, inflight=300)
+        for number in range(MESSAGES):
+            if number == MESSAGES // 2 and disaster is not None:
+                disaster(made)
+            source, step = number % 120, number // 120
+            record = {"n": "speed", "u": "km/h", "t": start + step, "v": 10 + number % 50}
+            device.publish(f"ioc/{UNITS[source % 12]}/traffic/s{source}", json.dumps([record]).encode())
+            if number % 100 == 99:
+                time.sleep(0.05)
+        device.settle(60)
+        device.close()
+
+        def counted() -> Any:
+            ledger = made.tries("/api/ledger")
+            return ledger if ledger and ledger["accepted"] >= MESSAGES and not ledger["in_flight"] else None
+
+        ledger = made.until(counted, f"all accepted: {made.tries('/api/ledger')}")
+
+        def windows(scope: str) -> list[Any]:
+            told: list[Any] = made.ask(f"/api/kpis/traffic_speed/history?unit={scope}")
+            return [{name: window[name] for name in ("value", "n", "sources", "from", "to")} for window in told]
+
+        made.until(lambda: sum(window["n"] for window in windows("22")) == MESSAGES, "the place's windows are closed")
+        return {"ledger": ledger, "windows": {scope: windows(scope) for scope in [*UNITS, "22"]}}
+
+
+def test_two_workers_one_killed_in_mid_load_give_the_figures_of_an_undisturbed_run(tmp_path: Path) -> None:
+    start = int(time.time()) // 300 * 300 - 80
+    undisturbed = run(tmp_path / "undisturbed", start)
+    disturbed = run(tmp_path / "disturbed", start, lambda made: made.kill("worker-1"))
+    assert disturbed["windows"] == undisturbed["windows"]
+    # Both worked, and the one that was left took over the other's partitions.
+    logs = [(tmp_path / "disturbed" / f"worker-{number}.log").read_text() for number in (1, 2)]
+    taken = [{int(number) for number in re.findall(r"partition recovered' partition=(\d)", log)} for log in logs]
+    assert taken[0], "worker-1 had partitions when it was killed"
+    assert taken[1] == set(range(PARTITIONS))
+    for ledger in (disturbed["ledger"], undisturbed["ledger"]):
+        assert (ledger["accepted"], ledger["readings"], ledger["difference"]) == (MESSAGES, MESSAGES, 0)
+        assert (ledger["rejected"], ledger["too_late"]) == (0, 0)
+        # What the broker told twice is received twice, and counted once.
+        assert ledger["received"] == MESSAGES + ledger["duplicate"]
