@@ -203,7 +203,8 @@ def _start_kafka(java: str, jars: Path, settings: Mapping[str, str]) -> Server:
         **settings,
     }
     (folder / "server.properties").write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # An id that begins with "-" would be taken for an option.
+    cluster = "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     run = [java, "-Xmx512m", "-Dlog4j2.level=INFO", "-cp", f"{jars}/*"]
     subprocess.run(
         [*run, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", "server.properties"],

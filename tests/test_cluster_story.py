@@ -76,7 +76,10 @@ def run(folder: Path, start: int, disaster: Callable[[Cluster], None] | None = N
             told: list[Any] = made.ask(f"/api/kpis/traffic_speed/history?unit={scope}")
             return [{name: window[name] for name in ("value", "n", "sources", "from", "to")} for window in told]
 
-        made.until(lambda: sum(window["n"] for window in windows("22")) == MESSAGES, "the place's windows are closed")
+        def closed(*scopes: str) -> bool:
+            return sum(window["n"] for scope in scopes for window in windows(scope)) == MESSAGES
+
+        made.until(lambda: closed("22") and closed(*UNITS), "the windows of the units and of the place are closed")
         return {"ledger": ledger, "windows": {scope: windows(scope) for scope in [*UNITS, "22"]}}
 
 
