@@ -40,16 +40,22 @@ def text(told: Facts, language: Language, zone_ms: int) -> str:
 def headline(told: Facts, language: Language) -> str:
     """One sentence: how many matters, how many late, how many targets missed, how much is not known."""
     overdue = sum(decision.overdue for decision in told.decide)
-    missed = sum(figure.met is False for figure in told.targets)
-    judged = sum(figure.met is not None for figure in told.targets)
-    count = len(told.decide)
+    count, unknown = len(told.decide), len(told.unknown)
     if language == "vi":
         first = f"{count} việc cần quyết định" if count else "Không có việc cần quyết định"
         late = f", {overdue} quá hạn" if overdue else ""
-        return f"{first}{late}; {missed}/{judged} chỉ tiêu chưa đạt; {len(told.unknown)} điều chưa biết."
+        return f"{first}{late}; {_missed(told, language)}; {unknown} điều chưa biết."
     first = f"{count} to decide" if count else "Nothing to decide"
     late = f", {overdue} overdue" if overdue else ""
-    return f"{first}{late}; {missed} of {judged} targets missed; {len(told.unknown)} unknown."
+    return f"{first}{late}; {_missed(told, language)}; {unknown} unknown."
+
+
+def _missed(told: Facts, language: Language) -> str:
+    verdicts = [figure.met for figure in told.targets if figure.met is not None]
+    missed, judged = verdicts.count(False), len(verdicts)
+    if not judged:
+        return either(language, "chưa đánh giá được chỉ tiêu nào", "no target can be judged yet")
+    return either(language, f"{missed}/{judged} chỉ tiêu chưa đạt", f"{missed} of {judged} targets missed")
 
 
 def _completeness(told: Facts, language: Language) -> str:
@@ -103,7 +109,7 @@ def _taken(decision: Decision, language: Language) -> str:
 def _figure(figure: Figure, now: int, language: Language) -> str:
     name = either(language, figure.name_vi, figure.name_en)
     if figure.value is None or figure.as_of is None:
-        return f"{name}: –{_verdict(figure, language)}"
+        return f"{name}: {either(language, 'chưa có số liệu', 'no data')}{_verdict(figure, language)}"
     age = duration(now - figure.as_of, language)
     told = [f"n = {grouped(figure.n, 0, language)}", either(language, f"{age} trước", f"{age} ago")]
     if figure.is_stale:

@@ -77,6 +77,10 @@ def test_low_satisfaction_needs_enough_ratings() -> None:
     assert all(rule.n_min >= 30 for rule in judged)
 
 
+def test_a_rate_over_a_day_is_not_judged_from_two_readings() -> None:
+    assert all(rule.n_min >= 6 for rule in RULES if rule.kpi == "slope_rate")
+
+
 def test_silence_is_told_of_air_water_rain_and_slopes() -> None:
     assert {rule.silent for rule in RULES if rule.silent} == {"air", "level", "rain", "slope"}
 

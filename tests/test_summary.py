@@ -275,6 +275,12 @@ def test_the_headline_counts() -> None:
     assert headline(made, "en") == "1 to decide, 1 overdue; 1 of 2 targets missed; 15 unknown."
 
 
+def test_without_any_number_nothing_is_judged() -> None:
+    made = told(state())
+    assert headline(made, "en") == "Nothing to decide; no target can be judged yet; 17 unknown."
+    assert "past 24 hours: no data – not known, target > 99 %" in text(made, "en", ZONE)
+
+
 def test_numbers_and_ages() -> None:
     assert (grouped(1234.56, 1, "vi"), grouped(1234.56, 1, "en")) == ("1.234,6", "1,234.6")
     ages = [duration(ms, "vi") for ms in (-5, 59_999, 119 * MINUTE, 2 * HOUR, 47 * HOUR, 2 * DAY)]
