@@ -2,9 +2,10 @@
 
 Ordinary rain is chance at three scales (place, former district, unit) above a threshold that follows the season; a
 scenario's storm comes on top. What rain does afterwards is kept too: water in the ground (rivers follow rain by
-hours) and how far a mine-waste slope has moved since the city's start.
+hours) and how far a mine-waste slope has moved.
 """
 
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +23,12 @@ RAINING_MM_H = 1.0
 SOAKED_MM = 25.0
 DAYS_KEPT = 6
 KM_PER_DEGREE = 111.2
+EPOCH = date(1970, 1, 1)
 
 
 class Day(NamedTuple):
-    """One UTC day, rows are its 144 steps, columns the units: rain (mm/h), runoff (mm), raining steps and slope
-    movement (mm) since the start, both as they were at the step's beginning."""
+    """One UTC day, rows are its 144 steps, columns the units: rain (mm/h), runoff (mm), raining steps since the
+    start, and slope movement (mm) in this year; both as they were at the step's beginning."""
 
     rain: Floats
     runoff: Floats
@@ -47,7 +49,10 @@ class Sky(NamedTuple):
 
 
 class Weather:
-    """The weather of a place from `start` (ms UTC, a whole step); before it the ground was dry."""
+    """The weather of a place for a city that starts at `start` (ms UTC, a whole step).
+
+    Slopes move from the first day of the start's year on, so that a city started again measures on.
+    """
 
     def __init__(self, chance: Chance, place: Place, scenario: Scenario, start: int) -> None:
         units = list(place.units.values())
@@ -58,6 +63,7 @@ class Weather:
         self._lon = np.array([unit.lon for unit in units])
         self._scenario = scenario
         self._first_step = start // STEP_MS
+        self._first_day = (datetime.fromtimestamp(start / 1000, UTC).date().replace(month=1, day=1) - EPOCH).days
         self._rain: dict[int, Floats] = {}
         self._days: dict[int, Day] = {}
         self._totals: list[tuple[Ints, Floats]] = [(np.zeros(len(units), np.int64), np.zeros(len(units)))]
@@ -80,11 +86,10 @@ class Weather:
         return found
 
     def _make_day(self, number: int) -> Day:
-        first_day = self._first_step // STEPS
-        while len(self._totals) <= number - first_day:
-            self._totals.append(self._after(first_day + len(self._totals) - 1))
+        while len(self._totals) <= number - self._first_day:
+            self._totals.append(self._after(self._first_day + len(self._totals) - 1))
         past = np.concatenate([self._rain_of(number + back) for back in (-2, -1, 0)])
-        before, moved = self._totals[max(0, number - first_day)]
+        before, moved = self._totals[max(0, number - self._first_day)]
         raining, movement = self._raining(number), self._movement(number)
         return Day(
             past[2 * STEPS :],
@@ -94,22 +99,20 @@ class Weather:
         )
 
     def _after(self, number: int) -> tuple[Ints, Floats]:
-        raining, moved = self._totals[number - self._first_step // STEPS]
+        raining, moved = self._totals[number - self._first_day]
         return raining + self._raining(number).sum(axis=0), moved + self._movement(number).sum(axis=0)
 
     def _raining(self, number: int) -> Ints:
-        return (self._since_start(number) & (self._rain_of(number) > RAINING_MM_H)).astype(np.int64)
+        """1 for each step in which it rains, from the start on."""
+        since_start = np.arange(number * STEPS, (number + 1) * STEPS) >= self._first_step
+        return (since_start[:, None] & (self._rain_of(number) > RAINING_MM_H)).astype(np.int64)
 
     def _movement(self, number: int) -> Floats:
         """mm in each step of a slope of ordinary sensitivity: nothing below 25 mm of rain in 24 hours, then steeply."""
         past = np.concatenate([self._rain_of(number - 1), self._rain_of(number)])
         total = np.cumsum(np.concatenate([np.zeros((1, past.shape[1])), past]), axis=0)
         of_24_h = (total[STEPS + 1 :] - total[1 : STEPS + 1]) / 6.0
-        mm_per_day = 60.0 * (np.maximum(0.0, of_24_h - SOAKED_MM) / 175.0) ** 1.8
-        return np.asarray(np.where(self._since_start(number), mm_per_day / STEPS, 0.0))
-
-    def _since_start(self, number: int) -> Truths:
-        return np.asarray(np.arange(number * STEPS, (number + 1) * STEPS) >= self._first_step)[:, None]
+        return np.asarray(60.0 * (np.maximum(0.0, of_24_h - SOAKED_MM) / 175.0) ** 1.8 / STEPS)
 
     def _rain_of(self, number: int) -> Floats:
         found = self._rain.get(number)

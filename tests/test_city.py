@@ -147,6 +147,17 @@ def test_messages_come_in_order_and_within_the_interval(offset: int, length: int
     assert all(begin <= time < begin + length for time in times)
 
 
+def test_a_city_that_is_started_again_measures_on() -> None:
+    rainy = local("2026-07-15T00:00")
+
+    def measured(start: int) -> list[tuple[str, Pack]]:
+        told = small_city(NOTHING_WRONG, start=start).messages(rainy, rainy + 6 * HOUR)
+        decoded = ((message.topic, decode(message)) for message in told)
+        return [(topic, pack._replace(sequence=None)) for topic, pack in decoded if isinstance(pack, Pack)]
+
+    assert measured(rainy - 40 * DAY) == measured(rainy)
+
+
 def test_nothing_is_said_before_the_start() -> None:
     assert not list(small_city(NOTHING_WRONG).messages(WEDNESDAY - DAY, WEDNESDAY))
 
