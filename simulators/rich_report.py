@@ -55,8 +55,13 @@ def publish(
     ) as bar:  # fmt: skip
         task = bar.add_task("Phát / publishing", total=length, sent=0)
         shown = [0.0]
+        told = [end is not None]
 
         def progress(now: int) -> None:
+            if not told[0] and now >= caught_up:
+                told[0] = True
+                sent = fleet.report.acknowledged
+                console.print(f"Đã theo kịp đồng hồ / caught up with the clock: {sent} tin / messages")
             if time.monotonic() - shown[0] >= 0.2:
                 shown[0] = time.monotonic()
                 done = fleet.report.acknowledged if total else min(now - begin, length)
