@@ -33,7 +33,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 MqttOption = Annotated[
-    str, typer.Option("--mqtt", envvar="IOC_MQTT", help="mqtt://host:port or mqtt://user:password@host:port; mqtts: TLS.")
+    str, typer.Option("--mqtt", envvar="IOC_MQTT", help="mqtt://host:port or mqtt://user:password@host:port; or mqtts.")
 ]
 
 
