@@ -32,6 +32,7 @@ INTAKE_MAX = 20_000
 
 COMMAND_POLL_S = 5.0
 HOUSEKEEPING_S = 600.0
+ROLL_UP_WAIT_S = 0.005
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
 
@@ -211,6 +212,8 @@ class Engine:
                        lag=received - held.ordinal, at=beat.now)]
             )
         self._drained.set()
+        # The roll-up's agent takes this beat's reports in meanwhile; else the place's figures would be a beat older.
+        await asyncio.sleep(ROLL_UP_WAIT_S)
         await self._beat_roll_up(changes, final)
         await self._publish(changes)
 

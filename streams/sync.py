@@ -64,9 +64,9 @@ class SyncState:
             self._tombstones.clear()
             self.floor = delta.sequence
         self.epoch, self.sequence = delta.epoch, delta.sequence
+        # Also what is as it was: it may have been gone in between, and a client may have seen that elsewhere.
         for key, value in delta.changes.items():
-            if value is None or value != self.get(key):
-                self._put(key, value)
+            self._put(key, value)
         self._drop_tombstones()
 
     def since(self, epoch: str, sequence: int) -> Delta:

@@ -12,6 +12,7 @@ from streams.measure import combine, measure, spread
 from streams.pane import EMPTY, MILLION, Cells, Floats, Ints, PaneRing, group
 
 _HOUR_MS = 3_600_000
+MERGE_MS = 20
 
 
 class Closed(NamedTuple):
@@ -44,7 +45,8 @@ class WindowBook:
         self.kind_index = catalogue.kind_index[kpi.kind]
         self.window_ms, self.every_ms, self.pane_ms = kpi.window_s * 1000, kpi.every_s * 1000, kpi.pane_s * 1000
         self.reach_ms = reach_ms(kpi)
-        self.interval_ms = min(5_000, self.every_ms // 120)
+        # Merging costs by panes: five of them on every beat, a day of them every five seconds.
+        self.interval_ms = min(5_000, MERGE_MS * (kpi.window_s // kpi.pane_s))
         self.closed_to: Ints = np.full(self._units, EMPTY, np.int64)
         self.data_to: Ints = np.full(self._units, EMPTY, np.int64)
         self.touched = np.zeros(self._units, dtype=np.bool_)

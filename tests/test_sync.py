@@ -55,6 +55,16 @@ def test_a_client_may_move_between_followers_that_fold_at_different_times(
     assert folded(held, delta) == dict(often.items())
 
 
+def test_a_key_that_was_gone_and_is_back_as_it_was_reaches_a_client_that_saw_it_gone_elsewhere() -> None:
+    store, often, seldom = SyncState("e"), SyncState(), SyncState()
+    for beat in ({"x": b"1"}, {"x": None}, {"x": b"1"}):
+        store.publish(beat)
+        often.fold(store.since(often.epoch, often.sequence))
+        if store.sequence != 2:
+            seldom.fold(store.since(seldom.epoch, seldom.sequence))
+    assert seldom.since("e", 2).changes == often.since("e", 2).changes == {"x": b"1"}
+
+
 def test_bytes_a_key_already_has_are_no_change() -> None:
     state = SyncState("e")
     assert state.publish({"k": b"1"}) == 1
