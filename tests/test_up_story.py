@@ -1,0 +1,185 @@
+"""`ioc up` as a person meets it: it starts, tells where, goes on where it ended, and refuses in words."""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mqtt_brokers import Publisher
+from servers import free_port
+from up_process import Centre
+
+pytestmark = pytest.mark.long
+
+UNIT = "06658"
+TOPIC = f"ioc/{UNIT}/traffic/s1"
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Iterator[Centre]:
+    with Centre(tmp_path / "data", "--no-simulate") as made:
+        made.ready()
+        yield made
+
+
+def speed(time_s: float, value: Any = 40.0, **more: Any) -> bytes:
+    return json.dumps([{"n": "speed", "u": "km/h", "t": time_s, "v": value, **more}]).encode()
+
+
+def test_ctrl_c_ends_everything_in_five_seconds_and_a_second_start_has_every_number(centre: Centre) -> None:
+    start = int(time.time()) // 300 * 300 - 30
+    device = Publisher(centre.mqtt_port)
+    device.publish_all((TOPIC, speed(start + step, 30 + step)) for step in range(20))
+    device.settle()
+    device.close()
+    before = centre.settled(20)
+    path = f"/api/kpis/traffic_speed/history?unit={UNIT}"
+    history = centre.until(lambda: centre.ask(path), "the window is closed")
+    children = [centre.pid(name) for name in ("nats-server", "engine", "bridge")]
+    assert all(children)
+    assert centre.stop() < 5.0
+    assert centre.process.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    centre.start()
+    centre.ready()
+    assert centre.ask(path) == history
+    assert history[0]["n"] == 20
+    after = centre.ask("/api/ledger")
+    assert after == before
+    assert "password:" not in centre.output.read_text().rpartition("Dữ liệu")[2], "the password is shown once"
+
+
+def test_a_city_without_any_setting_shows_numbers_within_seconds(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with Centre(tmp_path / "data") as centre:
+        centre.until(lambda: (centre.tries("/api/kpis/traffic_flow") or {}).get("value") is not None, "a live figure")
+        took = time.monotonic() - started
+        print(f"a live figure of the whole place after {took:.1f} s")
+        assert centre.ask("/api/ledger")["difference"] == 0
+
+
+def test_bad_input_of_every_kind_is_a_counted_rejection_with_its_payload_and_the_stream_goes_on(
+    centre: Centre,
+) -> None:
+    now = time.time()
+    deep = b"[" * 5_000 + b"]" * 5_000
+    bad: list[tuple[str, bytes, str]] = [
+        (TOPIC, b'[{"n":"speed",', "bad_payload"),
+        (TOPIC, b"\xff\xfe\x00", "bad_payload"),
+        (TOPIC, b"", "bad_payload"),
+        (TOPIC, deep, "bad_payload"),
+        (TOPIC, b'{"n":"speed","v":1}', "bad_payload"),
+        (TOPIC, speed(now, "forty"), "bad_payload"),
+        (TOPIC, b'[{"n":"speed","u":"km/h","v":NaN}]', "bad_payload"),
+        (TOPIC, b'[{"n":"speed","u":"km/h","v":1e999}]', "bad_payload"),
+        (TOPIC, speed(now, None), "not_a_number"),
+        (TOPIC, speed(now, 900), "implausible"),
+        (TOPIC, speed(now + 3_600), "in_the_future"),
+        (TOPIC, speed(300_000_000), "clock_not_set"),
+        (TOPIC, b'[{"n":"colour","t":%d,"v":3}]' % now, "unknown_quantity"),
+        (TOPIC, b'[{"n":"speed","u":"kg","t":%d,"v":3}]' % now, "wrong_unit"),
+        (TOPIC, b"x" * 900_000, "too_large"),
+        ("ioc/99999/traffic/s1", speed(now), "unknown_unit"),
+        ("ioc/abc/traffic/s1", speed(now), "bad_topic"),
+        (f"ioc/{UNIT}/weather/s1", speed(now), "unknown_kind"),
+        (f"ioc/{UNIT}/traffic/s!1", speed(now), "bad_topic"),
+        (f"ioc/{UNIT}/traffic/{'s' * 65}", speed(now), "bad_topic"),
+        (f"ioc/{UNIT}/traffic", speed(now), "bad_topic"),
+        (f"ioc/{UNIT}/traffic/s1/more", speed(now), "bad_topic"),
+        (f"ioc/{UNIT}/queue/d1", b'{"specversion":"1.0"}', "bad_payload"),
+    ]
+    device = Publisher(centre.mqtt_port)
+    for topic, payload, _ in bad:
+        device.publish(topic, payload)
+    device.publish(TOPIC, speed(now - 1))
+    device.settle()
+    device.close()
+    ledger = centre.settled(1)
+    assert (ledger["accepted"], ledger["rejected"], ledger["difference"]) == (1, len(bad), 0)
+    told = {(row["topic"], row["payload"]): row for row in centre.ask("/api/rejections?limit=100")}
+    for topic, payload, reason in bad:
+        row = told[topic, base64.b64encode(payload[:65_536]).decode()]
+        assert row["reason"] == reason, f"{topic} {payload[:60]!r}: {row['reason']}: {row['detail']}"
+        assert row["time"] > (now - 60) * 1000
+    by_reason = {reason: sum(r == reason for _, _, r in bad) for _, _, reason in bad}
+    assert ledger["by_reason"] == by_reason
+
+
+def test_what_the_broker_refuses_is_counted_and_shown_with_the_clients_address(centre: Centre) -> None:
+    with socket.create_connection(("127.0.0.1", centre.mqtt_port)) as client:
+        own = f"127.0.0.1:{client.getsockname()[1]}"
+        client.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")
+        assert client.recv(4) == b"\x20\x02\x00\x00"
+        client.sendall(b"\x32\x0b\x00\x06ioc/ a\x00\x01x")
+        refused = centre.until(lambda: centre.ask("/api/ledger")["refused_by_broker"], "the refusal is counted")
+    assert refused == 1
+    assert [row["address"] for row in centre.ask("/api/rejections")] == [own]
+
+
+def test_an_operator_takes_an_alert_and_the_wall_hears_of_it(centre: Centre) -> None:
+    """Extreme rain: from the gauge over MQTT to the desk's acknowledgement, by HTTP as the page does it."""
+    now = int(time.time())
+    device = Publisher(centre.mqtt_port)
+    for step in range(6):
+        record = {"n": "rain", "u": "mm", "t": now - 3_000 + 600 * step, "v": 60}
+        device.publish(f"ioc/{UNIT}/rain/g1", json.dumps([record]).encode())
+    device.settle()
+    device.close()
+    alerts = centre.until(lambda: centre.ask("/api/alerts"), "an alert")
+    assert {alert["state"] for alert in alerts} == {"unack_active"}
+    base = f"http://127.0.0.1:{centre.port}"
+    body = json.dumps({"name": "truc-ban", "password": centre.password()}).encode()
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{base}/login", body, headers), timeout=20) as answer:
+        cookie, csrf = answer.headers["Set-Cookie"].split(";")[0], json.loads(answer.read())["csrf"]
+    act = {"Cookie": cookie, "X-CSRF-Token": csrf}
+    url = f"{base}/api/alerts/{alerts[0]['id']}/acknowledge"
+    urllib.request.urlopen(urllib.request.Request(url, b"", act), timeout=20).close()
+
+    def taken() -> Any:
+        found = centre.ask(f"/api/alerts/{alerts[0]['id']}")
+        return found if found["state"] == "ack_active" else None
+
+    found = centre.until(taken, "the alert is taken")
+    assert found["acked_by"] == "truc-ban"
+    steps = centre.until(
+        lambda: [s for s in centre.ask(f"/api/alerts/{alerts[0]['id']}")["steps"] if s["op"] == "acknowledge"],
+        "the log says who",
+    )
+    assert steps[0]["who"] == "truc-ban"
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "control_center.console", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_port_that_is_taken_is_refused_with_the_options_name(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        web = run("up", "--data", str(tmp_path), "--port", port, "--mqtt-port", str(free_port()))
+        mqtt = run("up", "--data", str(tmp_path), "--port", str(free_port()), "--mqtt-port", port)
+    assert web.returncode == mqtt.returncode == 2
+    assert f"--port {port}" in web.stdout
+    assert f"--mqtt-port {port}" in mqtt.stdout
+
+
+def test_wrong_use_exits_with_2_findings_with_1_success_with_0(tmp_path: Path) -> None:
+    assert run("check").returncode == 0
+    (tmp_path / "kpis").mkdir()
+    (tmp_path / "kpis" / "x.toml").write_text("name_vi = 3\n")
+    found = run("check", "--definitions", str(tmp_path))
+    assert (found.returncode, "x.toml" in found.stdout) == (1, True)
+    assert run("check", "--nonsense").returncode == 2
+    assert run("summary", "--data", str(tmp_path / "none")).returncode == 2
+    assert run("feed", str(tmp_path / "none.csv"), "--kind", "air", "--unit", UNIT, "--source", "s").returncode == 2
+    assert run("simulate", "--mqtt", "nowhere").returncode == 2
