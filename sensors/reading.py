@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sensors.errors import Reason
 from sensors.kind import Status
 
@@ -22,7 +24,7 @@ class BadReading(NamedTuple):
     detail: str
 
 
-class Pack(NamedTuple):
+class Pack(msgspec.Struct, frozen=True, gc=False):
     """A decoded message of a device: its readings, what was wrong with some of them, and its own numbering.
 
     `is_timed` is False when the device gave no time; the readings' time is then the time of reception.

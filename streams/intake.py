@@ -71,7 +71,9 @@ class Sources:
         row = self.rows[source]
         if not row[3]:
             row[3] = at
-        row[4], row[6], row[7] = max(row[4], at), status, True
+        if at > row[4]:
+            row[4] = at
+        row[6], row[7] = status, True
         if sequence is not None:
             row[8] = sequence
         self.dirty.add(source)
@@ -90,10 +92,10 @@ class Sources:
 class Intake:
     """The columns filled between two beats.
 
-    Reading columns (one entry a reading): `group` (kind × units + unit), `quantity`, `source`, `field`, `time`,
-    `value`, `message` (index of its message), `offset` (journal), `judged` (1: not to be judged for lateness or
-    repetition), `aside` (1: device calibrating or at fault; kept, never counted).
-    Message columns: `ordinal`, `minute` (of reception), `kinds` (−1 where unknown), `outcome`, `received_at`.
+    Reading columns (one entry a reading): `quantity`, `time`, `value`, `message` (index of its message).
+    Message columns: `ordinal`, `received_at`, `outcome`, `offset` (journal), `kinds` (−1 where unknown), `group`
+    (kind × units + unit), `source`, `field`, `judged` (1: not to be judged for lateness or repetition), `aside` (1:
+    device calibrating or at fault; kept, never counted).
     """
 
     def __init__(self, number: int, catalogue: Catalogue, sources: Sources, tickets: TicketBook, seen: list[SeenSet],
@@ -110,21 +112,20 @@ class Intake:
 
     def clear(self) -> None:
         """Empty columns for the next beat."""
-        self.group: list[int] = []
         self.quantity: list[int] = []
-        self.source: list[int] = []
-        self.field: list[int] = []
         self.time: list[int] = []
         self.value: list[float] = []
         self.message: list[int] = []
+        self.ordinal: list[int] = []
+        self.received_at: list[int] = []
+        self.outcome: list[int] = []
         self.offset: list[int] = []
+        self.kinds: list[int] = []
+        self.group: list[int] = []
+        self.source: list[int] = []
+        self.field: list[int] = []
         self.judged: list[int] = []
         self.aside: list[int] = []
-        self.ordinal: list[int] = []
-        self.minute: list[int] = []
-        self.kinds: list[int] = []
-        self.outcome: list[int] = []
-        self.received_at: list[int] = []
         self.rejections: list[Rejection] = []
         self.readings_rejected = 0
         self.new_keys: dict[int, list[int]] = {}
@@ -138,20 +139,28 @@ class Intake:
         skip = max(0, self.next_ordinal - batch.first)
         self.gap += max(0, batch.first - self.next_ordinal)
         redelivered = set(batch.redelivered)
+        first = self._make_room(offset, batch, skip) - skip
         for index in range(skip, len(batch.topics)):
             self._take(
-                offset, batch.first + index, batch.topics[index], batch.payloads[index], batch.received_at[index],
+                first + index, batch.topics[index], batch.payloads[index], batch.received_at[index],
                 index in redelivered,
             )
         self.next_ordinal = max(self.next_ordinal, batch.after)
 
-    def _take(self, offset: int, ordinal: int, name: str, payload: bytes, received_at: int, redelivered: bool) -> None:
-        message = len(self.ordinal)
-        self.ordinal.append(ordinal)
-        self.minute.append(received_at // 60_000)
-        self.received_at.append(received_at)
-        self.kinds.append(-1)
-        self.outcome.append(UNDECIDED)
+    def _make_room(self, offset: int, batch: batches.Batch, skip: int) -> int:
+        """Extend the message columns by a batch's messages; returns the index of the first."""
+        first = len(self.ordinal)
+        self.ordinal.extend(range(batch.first + skip, batch.after))
+        self.received_at.extend(batch.received_at[skip:])
+        count = len(self.ordinal) - first
+        for column, value in (
+            (self.outcome, UNDECIDED), (self.offset, offset), (self.kinds, -1), (self.group, 0), (self.source, 0),
+            (self.field, 0), (self.judged, 0), (self.aside, 0),
+        ):  # fmt: skip
+            column.extend([value] * count)
+        return first
+
+    def _take(self, message: int, name: str, payload: bytes, received_at: int, redelivered: bool) -> None:
         try:
             route = self._routes.get(name) or self._resolve(name)
             self.kinds[message] = route.kind_index
@@ -159,13 +168,15 @@ class Intake:
                 self._status(route, payload, received_at, message)
                 return
             decoded = route.decode(payload, received_at, route.kind)
+            self.group[message], self.source[message] = route.group, route.source
             if type(decoded) is Pack:
-                self._pack(route, decoded, message, offset, received_at, name, payload, redelivered)
+                self._pack(route, decoded, message, received_at, name, payload, redelivered)
             else:
                 assert isinstance(decoded, DeskEvent)
-                self._event(route, decoded, message, offset, received_at)
+                self._event(route, decoded, message, received_at)
         except MessageRejected as rejected:
             self.outcome[message] = REJECTED
+            ordinal = self.ordinal[message]
             self._reject(ordinal, 0, received_at, name, rejected.reason, rejected.detail, payload)
 
     def _resolve(self, name: str) -> Route:
@@ -182,38 +193,31 @@ class Intake:
         return route
 
     def _pack(
-        self, route: Route, pack: Pack, message: int, offset: int, received_at: int, name: str, payload: bytes,
-        redelivered: bool,
+        self, route: Route, pack: Pack, message: int, received_at: int, name: str, payload: bytes, redelivered: bool
     ) -> None:
         self._sources.spoke(route.source, received_at, pack.status, pack.sequence)
-        judged = 0
         if not pack.is_timed:
-            judged = 1
+            self.judged[message] = 1
             key = key_of(f"{name}\0{payload!r}")
             if redelivered and self._seen_before(route.kind_index, key):
                 self.outcome[message] = DUPLICATE
                 return
             self._note_new(route.kind_index, key)
-        aside = 0 if pack.status == "measuring" else 1
+        if pack.status != "measuring":
+            self.aside[message] = 1
         if not pack.readings:
             self.outcome[message] = ACCEPTED
         quantities = route.quantities
         for quantity, time, value in pack.readings:
-            self.group.append(route.group)
             self.quantity.append(quantities[quantity])
-            self.source.append(route.source)
             self.time.append(time)
             self.value.append(value)
             self.message.append(message)
-            self.field.append(0)
-            self.offset.append(offset)
-            self.judged.append(judged)
-            self.aside.append(aside)
         for part, bad in enumerate(pack.bad, start=1):
             self.readings_rejected += 1
             self._reject(self.ordinal[message], part, received_at, name, bad.reason, bad.detail, payload)
 
-    def _event(self, route: Route, event: DeskEvent, message: int, offset: int, received_at: int) -> None:
+    def _event(self, route: Route, event: DeskEvent, message: int, received_at: int) -> None:
         self._sources.spoke(route.source, received_at, "measuring", event.sequence)
         key = key_of(f"{event.source}\0{event.id}")
         if self._seen_before(route.kind_index, key):
@@ -225,18 +229,13 @@ class Intake:
             return
         self.outcome[message] = ACCEPTED
         self._note_new(route.kind_index, key)
-        field = self._catalogue.field_index.get(str(event.data.get("field", "")), 0)
+        self.judged[message] = 1
+        self.field[message] = self._catalogue.field_index.get(str(event.data.get("field", "")), 0)
         for derived in self._derive(route, event, received_at):
-            self.group.append(route.group)
             self.quantity.append(route.quantities[derived.quantity])
-            self.source.append(route.source)
             self.time.append(derived.time)
             self.value.append(derived.value)
             self.message.append(message)
-            self.field.append(field)
-            self.offset.append(offset)
-            self.judged.append(1)
-            self.aside.append(0)
 
     def _derive(self, route: Route, event: DeskEvent, received_at: int) -> list[Derived]:
         if "ticket" not in event.data:

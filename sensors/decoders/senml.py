@@ -19,6 +19,8 @@ RELATIVE_BELOW_S = 2**28
 FUTURE_ALLOWED_MS = 120_000
 CLOCK_NOT_SET_BEFORE_MS = 946_684_800_000
 RECORDS_MAX = 1_000
+SECONDS_MAX = 1e12
+NEVER_MS = 1 << 60
 _STATUSES: dict[str, Status] = {"measuring": "measuring", "calibrating": "calibrating", "fault": "fault"}
 
 
@@ -43,6 +45,7 @@ class Record(msgspec.Struct, gc=False):
     seq: int | None = None
 
 
+_new = tuple.__new__  # half of what calling a NamedTuple costs, for every reading
 _records = msgspec.json.Decoder(list[Record]).decode
 _anything = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
@@ -59,7 +62,7 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> Pack:
         raise MessageRejected("bad_payload", f"a pack has 1 to {RECORDS_MAX} records, not {len(records)}")
     if b'_"' in payload:
         _must_understand(payload)
-    return _resolve(records, received_at, kind)
+    return _resolve(records, received_at, kind, b'"b' in payload)
 
 
 def _must_understand(payload: bytes) -> None:
@@ -70,7 +73,7 @@ def _must_understand(payload: bytes) -> None:
                 raise MessageRejected("bad_version", f"field {name!r} must be understood, and is not")
 
 
-def _resolve(records: list[Record], received_at: int, kind: Kind) -> Pack:
+def _resolve(records: list[Record], received_at: int, kind: Kind, has_base: bool) -> Pack:
     base_name, base_time, base_unit, base_value, base_sum = "", 0.0, "", 0.0, 0.0
     readings: list[Reading] = []
     bad: list[BadReading] = []
@@ -78,18 +81,14 @@ def _resolve(records: list[Record], received_at: int, kind: Kind) -> Pack:
     is_timed = True
     quantities = kind.quantities
     for record in records:
-        if record.bn:
-            base_name = record.bn
-        if record.bt:
-            base_time = record.bt
-        if record.bu:
-            base_unit = record.bu
-        if record.bv:
-            base_value = record.bv
-        if record.bs:
-            base_sum = record.bs
-        if record.bver > VERSION:
-            raise MessageRejected("bad_version", f"SenML version {record.bver}; up to {VERSION} is read")
+        if has_base:
+            base_name = record.bn or base_name
+            base_time = record.bt or base_time
+            base_unit = record.bu or base_unit
+            base_value = record.bv or base_value
+            base_sum = record.bs or base_sum
+            if record.bver > VERSION:
+                raise MessageRejected("bad_version", f"SenML version {record.bver}; up to {VERSION} is read")
         name = record.n
         if name not in quantities:
             name = _quantity_name(base_name + name)
@@ -114,11 +113,13 @@ def _resolve(records: list[Record], received_at: int, kind: Kind) -> Pack:
                 bad.append(BadReading(name, "wrong_unit", _units(unit, quantity)))
                 continue
             value *= factor
-        if -RELATIVE_BELOW_S < seconds < RELATIVE_BELOW_S:
+        if RELATIVE_BELOW_S <= seconds < SECONDS_MAX:
+            time = int(seconds * 1000 + 0.5)
+        elif -RELATIVE_BELOW_S < seconds < RELATIVE_BELOW_S:
             is_timed = is_timed and seconds != 0
             time = received_at + round(seconds * 1000)
         else:
-            time = _absolute_ms(seconds)
+            time = 0 if seconds < 0 else NEVER_MS
         if not quantity.low <= value <= quantity.high:
             bad.append(_implausible(name, value, quantity))
         elif time > received_at + FUTURE_ALLOWED_MS:
@@ -126,7 +127,7 @@ def _resolve(records: list[Record], received_at: int, kind: Kind) -> Pack:
         elif time < CLOCK_NOT_SET_BEFORE_MS:
             bad.append(BadReading(name, "clock_not_set", "observed before the year 2000"))
         else:
-            readings.append(Reading(name, time, value))
+            readings.append(_new(Reading, (name, time, value)))
     if not readings and bad:
         raise MessageRejected(bad[0].reason, f"{bad[0].quantity}: {bad[0].detail}")
     return Pack(readings, bad, status, records[0].seq, is_timed)
@@ -146,10 +147,6 @@ def _status(word: str | None) -> Status:
 def _says_nothing(record: Record) -> bool:
     """A record that only carries base fields."""
     return not record.n and record.v is None and record.vs is None and record.vb is None and record.s is None
-
-
-def _absolute_ms(seconds: float) -> int:
-    return round(seconds * 1000) if math.isfinite(seconds) and abs(seconds) < 1e12 else 1 << 60
 
 
 def _units(unit: str, quantity: Quantity) -> str:
