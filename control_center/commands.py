@@ -1,6 +1,5 @@
 """`ioc gateway`, `ioc user` and `ioc wall`: the commands of the control centre."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from control_center import argon2_accounts
 from control_center.account import ROLES, name_fault, password_fault
 from control_center.embedded_commands import default_data
+from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_server, now_ms
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
@@ -46,7 +46,7 @@ def gateway(
 ) -> None:
     """Cổng của cụm / one gateway of the cluster: pages, API and live channel. IOC_WALL_TOKEN(_FILE) is read."""
     settings = GatewaySettings(
-        host=host, port=port, overlay=definitions, partitions=partitions, wall_token=_wall_token()
+        host=host, port=port, overlay=definitions, partitions=partitions, wall_token=wall_token()
     )
     store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
     live = RedisLive(secret_from(redis, "IOC_REDIS_PASSWORD"))
@@ -107,14 +107,6 @@ def list_walls(definitions: OverlayOption = None) -> None:
         sizes = ", ".join(f"{text} {arc_minutes(each, layout, text):.1f}′" for text in FONT_REM[layout])
         table.add_row(each.id, each.name_vi, f"{each.height_mm:.0f} × {each.distance_mm:.0f} mm", layout, sizes)
     console.print(table)
-
-
-def _wall_token() -> str:
-    path = os.environ.get("IOC_WALL_TOKEN_FILE")
-    try:
-        return Path(path).read_text().strip() if path else os.environ.get("IOC_WALL_TOKEN", "")
-    except OSError as reason:
-        raise SettingsError(f"IOC_WALL_TOKEN_FILE: {path}: {reason.strerror}") from reason
 
 
 def _ask(name: str) -> str:

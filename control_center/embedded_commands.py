@@ -20,16 +20,23 @@ from control_center.argon2_accounts import hash_password
 from control_center.embedded_engine import PARTITIONS, EngineSettings, now_ms, run_engine
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from control_center.sql_accounts import SqlAccounts
+from control_center.toml_walls import load_walls
 from sensors import nats_broker
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
+from streams.smtp_outbox import smtp_settings
 from streams.sql_store import SqlStore
+from streams.summary_schedule import recipients
+from streams.toml_catalogue import load_all
 
 app = typer.Typer()
 console = Console()
 
 HOST = "127.0.0.1"
 FIRST_OPERATOR = "truc-ban"
+FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
+"""glibc gives every thread an arena of its own and keeps what a backlog once needed: a hundred MB for nothing."""
+
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. Default: your user data directory.")]
 PortOption = Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")]
@@ -65,6 +72,12 @@ def _prepare(data: Path, mqtt_port: int | None, port: int) -> str | None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as reason:
         raise SettingsError(f"--data {data}: {reason.strerror}") from reason
+    # What the engine would stumble over again and again is said here, once, to the person who can mend it.
+    overlay = data / "definitions"
+    definitions = load_all(overlay if overlay.is_dir() else None)
+    load_walls(definitions.kpis, overlay if overlay.is_dir() else None)
+    smtp_settings()
+    recipients(definitions.schedule)
     settings = EngineSettings(data, HOST, port)
     journal = SqliteJournal.open(settings.journal, PARTITIONS)
     asyncio.run(journal.close())
@@ -95,8 +108,7 @@ def _children(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate:
         broker_log = data / "broker.log"
         children.append(Child("broker", nats_broker.command(config), broker_log))
         engine += ["--broker-log", str(broker_log)]
-    # glibc gives every thread an arena of its own, and keeps what a backlog once needed: a hundred MB for nothing.
-    children.append(Child("engine", engine, data / "engine.log", environment={"MALLOC_ARENA_MAX": "2"}))
+    children.append(Child("engine", engine, data / "engine.log", environment=FRUGAL))
     journal = EngineSettings(data, HOST, port).journal
     bridge = [*python, "bridge", "--mqtt", url, "--journal", f"sqlite:///{journal}", "--partitions", str(PARTITIONS)]
     children.append(Child("bridge", bridge, data / "bridge.log", broker_listens if mqtt is None else None))

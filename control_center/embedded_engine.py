@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
+from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
@@ -72,7 +73,10 @@ async def run_engine(settings: EngineSettings) -> None:
     journal = SqliteJournal.open(settings.journal, PARTITIONS)
     live = MemoryLive(secrets.token_hex(8))
     worker = EmbeddedWorker(catalogue, store, live, journal, now_ms)
-    gateway = build_gateway(GatewaySettings(host=settings.host, port=settings.port), live, store, definitions)
+    gateway_settings = GatewaySettings(
+        host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(), partitions=PARTITIONS
+    )
+    gateway = build_gateway(gateway_settings, live, store, definitions)
     server = _Server(
         uvicorn.Config(
             gateway, host=settings.host, port=settings.port, ws="websockets-sansio", log_level="warning",

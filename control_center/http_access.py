@@ -1,8 +1,10 @@
 """Who asks: the session behind a cookie, and whether this person may read or act."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from fastapi import Request
@@ -10,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from control_center.account import Action, may
 from control_center.http_context import COOKIE, Context, csrf_of, fault, has_own_origin, has_token, is_local
+from sensors.errors import SettingsError
 
 
 class Person(NamedTuple):
@@ -61,3 +64,12 @@ async def actor(context: Context, request: Request, action: Action) -> Person:
     if not may(person.role, action):
         raise fault(403, f"vai trò {person.role} không được làm việc này", f"the role {person.role} may not do this")
     return person
+
+
+def wall_token() -> str:
+    """IOC_WALL_TOKEN, or what the file holds that IOC_WALL_TOKEN_FILE names; empty for none."""
+    path = os.environ.get("IOC_WALL_TOKEN_FILE")
+    try:
+        return Path(path).read_text().strip() if path else os.environ.get("IOC_WALL_TOKEN", "")
+    except OSError as reason:
+        raise SettingsError(f"IOC_WALL_TOKEN_FILE: {path}: {reason.strerror}") from reason

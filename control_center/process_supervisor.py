@@ -21,7 +21,8 @@ LAST_DELAY_S = 2.0
 CALM_S = 30.0
 """A child that has lived this long starts again with the first delay."""
 
-STOP_S = 4.0
+STOP_S = 4.5
+ONE_STOP_S = 2.5
 _PR_SET_PDEATHSIG = 1
 log = structlog.get_logger("supervisor")
 
@@ -99,18 +100,21 @@ class Supervisor:
         return await process.wait()
 
     async def _end(self) -> None:
-        """SIGTERM to all, last started first; what has not gone after STOP_S is killed."""
-        living = [process for process in reversed(self._processes.values()) if process.returncode is None]
-        for process in living:
+        """SIGTERM to one after the other, last started first, so that each can still speak to those it needs.
+
+        What has not gone after its time, or after STOP_S in all, is killed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STOP_S
+        for process in reversed(self._processes.values()):
+            if process.returncode is not None:
+                continue
             process.terminate()
-        if not living:
-            return
-        _, late = await asyncio.wait([asyncio.create_task(process.wait()) for process in living], timeout=STOP_S)
-        if late:
-            for process in living:
-                if process.returncode is None:
-                    process.kill()
-            await asyncio.gather(*late)
+            ended = asyncio.create_task(process.wait())
+            await asyncio.wait([ended], timeout=min(ONE_STOP_S, max(0.05, deadline - loop.time())))
+            if not ended.done():
+                process.kill()
+                await ended
 
 
 def _die_with_parent() -> None:

@@ -44,7 +44,9 @@ def alert_texts(alert: Alert, catalogue: Catalogue) -> dict[str, Any]:
     place = catalogue.place
     owner = place.departments.get(rule.owner)
     unit = place.units.get(alert.scope)
-    number = "–" if alert.value is None else f"{alert.value:.1f}"
+    # Silence is told in whole minutes, a KPI with its own decimals.
+    decimals = catalogue.kpis[rule.kpi].decimals if rule.kpi in catalogue.kpis else 0
+    number = "–" if alert.value is None else f"{alert.value:.{decimals}f}"
     for language in ("vi", "en"):
         headline = getattr(rule, f"headline_{language}")
         shown = number.replace(".", ",") if language == "vi" else number
