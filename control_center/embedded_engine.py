@@ -5,8 +5,11 @@ Beside it run the broker, the bridge and, if wanted, the simulated city, each a 
 """
 
 import asyncio
+import contextlib
+import ctypes
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +32,7 @@ from streams.summary_schedule import keep_summaries
 from streams.toml_catalogue import load_all
 
 PARTITIONS = 4
+TRIM_S = 30.0
 log = structlog.get_logger("engine")
 
 
@@ -64,6 +68,16 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def give_memory_back() -> None:
+    """glibc keeps what a backlog once needed until it is asked; on other platforms there is nothing to ask."""
+    if sys.platform != "linux":
+        await asyncio.Event().wait()
+    while True:
+        await asyncio.sleep(TRIM_S)
+        with contextlib.suppress(OSError, AttributeError):
+            await asyncio.to_thread(ctypes.CDLL(None).malloc_trim, 0)
+
+
 async def run_engine(settings: EngineSettings) -> None:
     """Run until SIGTERM or SIGINT; raises the first failure of any part."""
     definitions = load_all(settings.overlay)
@@ -92,6 +106,7 @@ async def run_engine(settings: EngineSettings) -> None:
         "gateway": server.serve(),
         "summaries": keep_summaries(worker.engine, store, definitions, now_ms),
         "outbox": send_due_mails(store, now_ms),
+        "memory": give_memory_back(),
     }
     if settings.broker_log is not None:
         parts["broker log"] = follow_refusals(settings.broker_log, store, now_ms)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_brokers import Publisher
-from servers import free_port
+from mqtt_brokers import Publisher, start_mosquitto
+from servers import Absent, free_port
 from up_process import Centre
 
 pytestmark = pytest.mark.long
@@ -154,6 +155,38 @@ def test_an_operator_takes_an_alert_and_the_wall_hears_of_it(centre: Centre) -> 
         "the log says who",
     )
     assert steps[0]["who"] == "truc-ban"
+
+
+def test_the_citys_own_broker_is_used_instead_of_the_embedded_one(tmp_path: Path) -> None:
+    try:
+        broker = start_mosquitto()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    try:
+        with Centre(tmp_path / "data", "--no-simulate", "--mqtt", broker.url) as centre:
+            centre.ready()
+            assert centre.pid("nats-server") is None
+            centre.until(lambda: "connected" in (centre.data / "bridge.log").read_text(), "the bridge is connected")
+            device = Publisher(broker.port)
+            now = time.time()
+            device.publish_all((TOPIC, speed(now - step)) for step in range(50))
+            device.settle()
+            device.close()
+            assert centre.settled(50)["difference"] == 0
+    finally:
+        broker.remove()
+
+
+def test_settings_that_the_engine_would_stumble_over_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    environment = {**os.environ, "IOC_SMTP_URL": "http://mail", "IOC_SMTP_FROM": "ioc@example.vn"}
+    command = [sys.executable, "-m", "control_center.console", "up", "--data", str(tmp_path / "data")]
+    command += ["--port", str(free_port()), "--mqtt-port", str(free_port())]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert (refused.returncode, "IOC_SMTP_URL" in refused.stdout) == (2, True)
+    (tmp_path / "data" / "definitions" / "kpis").mkdir(parents=True)
+    (tmp_path / "data" / "definitions" / "kpis" / "mine.toml").write_text("kind = 'nothing'\n")
+    wrong = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (wrong.returncode, "mine.toml" in wrong.stderr) == (1, True)
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
