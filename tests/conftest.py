@@ -1,14 +1,18 @@
 """What every test may ask for: asyncio tests (`pytest.mark.anyio`) and real servers, started once a session.
 
-A server that is not installed skips the tests that need it, in words that say what to install.
+A server that is not installed skips the tests that need it, in words that say what to install. Property tests run
+from fixed seeds and without a deadline, so that a busy machine finds what a quiet one does; HYPOTHESIS_PROFILE=search
+draws new examples each time.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 # With --import-mode=importlib, pytest does not put this folder on the path; the helpers beside the tests are in it.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from servers import Absent, PostgresServer, RedisServer, Server, start_kafka, start_postgres, start_redis
 
 S = TypeVar("S", bound=Server)
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture(scope="session")
