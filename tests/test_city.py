@@ -153,7 +153,8 @@ def test_a_city_that_is_started_again_measures_on() -> None:
     def measured(start: int) -> list[tuple[str, Pack]]:
         told = small_city(NOTHING_WRONG, start=start).messages(rainy, rainy + 6 * HOUR)
         decoded = ((message.topic, decode(message)) for message in told)
-        return [(topic, msgspec.structs.replace(pack, sequence=None)) for topic, pack in decoded if isinstance(pack, Pack)]
+        packs = [(topic, pack) for topic, pack in decoded if isinstance(pack, Pack)]
+        return [(topic, msgspec.structs.replace(pack, sequence=None)) for topic, pack in packs]
 
     assert measured(rainy - 40 * DAY) == measured(rainy)
 
