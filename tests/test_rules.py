@@ -92,7 +92,9 @@ def test_a_headline_is_complete_in_both_languages(rule: Rule) -> None:
     for language in ("vi", "en"):
         headline = words[f"headline_{language}"]
         assert "{" not in headline
-        assert ("12,5" if language == "vi" else "12.5") in headline
+        decimals = CATALOGUE.kpis[rule.kpi].decimals if rule.kpi else 0
+        number = f"{12.5:.{decimals}f}"
+        assert (number.replace(".", ",") if language == "vi" else number) in headline, "with the KPI's own decimals"
         assert ("Bãi Cháy" in headline) == (rule.scope == "unit")
 
 
