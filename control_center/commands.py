@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvicorn
 from rich.console import Console
 from rich.table import Table
 
@@ -11,11 +12,12 @@ from control_center import argon2_accounts
 from control_center.account import ROLES, name_fault, password_fault
 from control_center.embedded_commands import default_data
 from control_center.http_access import wall_token
-from control_center.http_gateway import GatewaySettings, build_gateway, gateway_server, now_ms
+from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from control_center.wall import FONT_REM, arc_minutes, layout_of
 from sensors.errors import SettingsError
+from sensors.system_clock import now_ms
 from streams.commands import OverlayOption
 from streams.redis_live import RedisLive
 from streams.secret_file import secret_from
@@ -50,9 +52,9 @@ def gateway(
     )
     store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
     live = RedisLive(secret_from(redis, "IOC_REDIS_PASSWORD"))
-    server = gateway_server(build_gateway(settings, live, store, load_all(definitions)), settings)
+    gateway_app = build_gateway(settings, live, store, load_all(definitions))
     console.print(f"http://{host}:{port}/wall", highlight=False)
-    server.run()
+    uvicorn.Server(gateway_config(gateway_app, settings)).run()
 
 
 @user.command("add")

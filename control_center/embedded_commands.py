@@ -17,13 +17,14 @@ import typer
 from rich.console import Console
 
 from control_center.argon2_accounts import hash_password
-from control_center.embedded_engine import PARTITIONS, EngineSettings, now_ms, run_engine
+from control_center.embedded_engine import PARTITIONS, EngineSettings, run_engine
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from sensors import nats_broker
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
+from sensors.system_clock import now_ms
 from streams.smtp_outbox import smtp_settings
 from streams.sql_store import SqlStore
 from streams.summary_schedule import recipients

@@ -10,7 +10,6 @@ import ctypes
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
 from control_center.http_access import wall_token
-from control_center.http_gateway import GatewaySettings, build_gateway
+from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from sensors.sqlite_journal import SqliteJournal
+from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
 from streams.faust_worker import EmbeddedWorker
 from streams.memory_live import MemoryLive
@@ -34,11 +34,6 @@ from streams.toml_catalogue import load_all
 PARTITIONS = 4
 TRIM_S = 30.0
 log = structlog.get_logger("engine")
-
-
-def now_ms() -> int:
-    """The clock of this process: the one place of the engine where time is read."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,7 @@ async def run_engine(settings: EngineSettings) -> None:
     """Run until SIGTERM or SIGINT; raises the first failure of any part."""
     definitions = load_all(settings.overlay)
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
-    store = SqlStore(settings.database)
-    store.migrate()
+    store = SqlStore(settings.database)  # `ioc up` has brought its tables up to date before it started us
     journal = SqliteJournal.open(settings.journal, PARTITIONS)
     live = MemoryLive(secrets.token_hex(8))
     worker = EmbeddedWorker(catalogue, store, live, journal, now_ms)
@@ -91,12 +85,7 @@ async def run_engine(settings: EngineSettings) -> None:
         host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(), partitions=PARTITIONS
     )
     gateway = build_gateway(gateway_settings, live, store, definitions)
-    server = _Server(
-        uvicorn.Config(
-            gateway, host=settings.host, port=settings.port, ws="websockets-sansio", log_level="warning",
-            ws_per_message_deflate=False, ws_max_size=65_536, timeout_graceful_shutdown=2, lifespan="off",
-        )
-    )
+    server = _Server(gateway_config(gateway, gateway_settings, lifespan="off"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

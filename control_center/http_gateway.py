@@ -1,6 +1,5 @@
 """The gateway: pages, API and live channel on one port, as one ASGI application."""
 
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import LifespanType
 
 from control_center.frame import MESSAGE_BYTES_MAX
 from control_center.http_accounts import account_routes
@@ -29,12 +29,13 @@ from control_center.view import View
 from control_center.wall import Wall, keys_of, kpis_of, layout_of
 from control_center.websocket_channel import add_channel
 from sensors.errors import Unavailable
+from sensors.system_clock import now_ms
 from streams.catalogue import Catalogue, compile_catalogue
 from streams.live import LiveStore
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions
 
-__all__ = ["GatewaySettings", "build_gateway", "gateway_server", "now_ms"]
+__all__ = ["GatewaySettings", "build_gateway", "gateway_config"]
 
 _DESCRIPTION = """Số liệu sống của trung tâm điều hành / live figures of the operations centre.
 
@@ -42,11 +43,6 @@ Times are milliseconds UTC. `unit` is a commune's five-digit code, a former dist
 measure. Errors are `{"detail": {"vi": …, "en": …}}`. Reading is anonymous on the machine itself unless a wall token is
 set; commands need an account, its session cookie and the `X-CSRF-Token` of `GET /api/me`. The live channel is
 `WS /live?wall=overview`."""
-
-
-def now_ms() -> int:
-    """The gateway's clock, ms UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def build_gateway(
@@ -81,15 +77,13 @@ def build_gateway(
     return app
 
 
-def gateway_server(app: FastAPI, settings: GatewaySettings) -> uvicorn.Server:
-    """A uvicorn server for it, as measured: uvloop, websockets-sansio, no compression on a LAN."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="websockets-sansio",
-            ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False, log_level="warning", access_log=False,
-            server_header=False, proxy_headers=False, timeout_graceful_shutdown=2,
-        )
-    )
+def gateway_config(app: FastAPI, settings: GatewaySettings, lifespan: LifespanType = "auto") -> uvicorn.Config:
+    """How uvicorn serves it in either shape, as measured: uvloop, websockets-sansio, no compression on a LAN."""
+    return uvicorn.Config(
+        app, host=settings.host, port=settings.port, loop="uvloop", http="httptools", ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False, log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=2, lifespan=lifespan,
+    )  # fmt: skip
 
 
 class _Started:

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from streams.sql_store import answering
-from streams.sql_tables import AccountTable, SessionTable
+from streams.sql_tables import AccountTable, SessionTable, table_of
 
-_ACCOUNT: Any = AccountTable.__table__  # type: ignore[attr-defined]
-_SESSION: Any = SessionTable.__table__  # type: ignore[attr-defined]
+_ACCOUNT, _SESSION = table_of(AccountTable), table_of(SessionTable)
 
 
 class Account(NamedTuple):
@@ -40,7 +39,7 @@ class SqlAccounts:
 
     def add_account(self, name: str, password_hash: str, role: str, at: int) -> None:
         """Add an account; the name must be free."""
-        row = {"name": name, "password_hash": password_hash, "role": role, "disabled": 0, "created_at": at}
+        row = {"name": name, "password_hash": password_hash, "role": role, "disabled": False, "created_at": at}
         with self._transaction() as connection:
             connection.execute(sa.insert(_ACCOUNT), row)
 
@@ -57,7 +56,7 @@ class SqlAccounts:
     def disable_account(self, name: str) -> None:
         """Nobody logs in by this name any more, and its sessions are over."""
         with self._transaction() as connection:
-            connection.execute(sa.update(_ACCOUNT).where(_ACCOUNT.c.name == name).values(disabled=1))
+            connection.execute(sa.update(_ACCOUNT).where(_ACCOUNT.c.name == name).values(disabled=True))
             connection.execute(sa.delete(_SESSION).where(_SESSION.c.name == name))
 
     def open_session(self, name: str, now: int, expires_at: int) -> str:
@@ -73,7 +72,7 @@ class SqlAccounts:
         """Whose session a secret is; None when it is over, unknown, or the account disabled."""
         join = _SESSION.join(_ACCOUNT, _ACCOUNT.c.name == _SESSION.c.name)
         query = sa.select(_ACCOUNT.c.name, _ACCOUNT.c.role).select_from(join)
-        lasting = (_SESSION.c.token_hash == _hash(token)) & (_SESSION.c.expires_at > now) & (_ACCOUNT.c.disabled == 0)
+        lasting = (_SESSION.c.token_hash == _hash(token)) & (_SESSION.c.expires_at > now) & ~_ACCOUNT.c.disabled
         with self._transaction() as connection:
             row = connection.execute(query.where(lasting)).one_or_none()
         return Session(row.name, row.role) if row is not None else None
@@ -93,4 +92,4 @@ def _hash(token: str) -> str:
 
 
 def _account(row: Any) -> Account:
-    return Account(row.name, row.password_hash, row.role, bool(row.disabled))
+    return Account(row.name, row.password_hash, row.role, row.disabled)

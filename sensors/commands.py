@@ -11,8 +11,9 @@ from sensors.csv_place import shipped_place
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalWriter
 from sensors.kafka_journal import KafkaJournalWriter
-from sensors.mqtt_bridge import MqttAddress, MqttBridge, now_ms
+from sensors.mqtt_bridge import MqttAddress, MqttBridge
 from sensors.sqlite_journal import SqliteJournal
+from sensors.system_clock import now_ms
 
 app = typer.Typer()
 WAIT_S = 2.0

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 Status = Literal["measuring", "calibrating", "fault"]
+SILENT_CADENCES = 3
 
 
 class Quantity(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -50,3 +51,10 @@ class Kind(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: dict[str, Event] = {}
     bytes_max: int = 65_536
     source: str = ""
+
+    def is_silent(self, last_seen: int, online: bool, now: int) -> bool:
+        """Whether a source (heard last at `last_seen`, ms UTC) said good-bye, or nothing for three cadences.
+
+        Desks speak when somebody comes: where there is no cadence, silence means nothing.
+        """
+        return bool(self.cadence_s) and (not online or now - last_seen > SILENT_CADENCES * self.cadence_s * 1000)

@@ -11,7 +11,6 @@ stops at its limit of unacknowledged messages.
 import asyncio
 import ssl
 import threading
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -37,7 +36,7 @@ WINDOW_FULL = 16
 """A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age."""
 
 INBOX_MAX = 100_000
-"""Beyond this the socket is not read: some 100 MB at 1 kB, five times what NATS sends unacknowledged."""
+"""Beyond this the socket is not read: some 100 MB at 1 kB a message."""
 
 HEARTBEAT_MS = 1_000
 STOP_S = 2.0
@@ -104,7 +103,7 @@ class MqttBridge:
         self._mine = [number for number in range(partitions) if in_share(number, share, shares)]
         self._filters = _filters(shares, partitions, self._mine, units)
         self._address = address
-        self._protocol = protocol
+        self._is_five = protocol == 5
         self._inbox: deque[_Received] = deque()
         self._unanswered: set[int] = set()
         self._connection = 0
@@ -130,7 +129,7 @@ class MqttBridge:
         ordinals = await self._patiently(self._journal.next_ordinals)
         packer = Packer(self._client_id, self._partitions, ordinals)
         client = self._client()
-        client.connect_async(self._address.host, self._address.port, KEEPALIVE_S)
+        self._connect(client)
         client.loop_start()
         pump, stopped = asyncio.create_task(self._pump(client, packer, stop)), asyncio.create_task(stop.wait())
         try:
@@ -211,16 +210,10 @@ class MqttBridge:
     # paho's thread
 
     def _client(self) -> mqtt.Client:
-        is_five = self._protocol == 5
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, self._client_id, clean_session=None if is_five else False, manual_ack=True,
-            protocol=mqtt.MQTTv5 if is_five else mqtt.MQTTv311, reconnect_on_failure=True,
+            CallbackAPIVersion.VERSION2, self._client_id, clean_session=None if self._is_five else False,
+            manual_ack=True, protocol=mqtt.MQTTv5 if self._is_five else mqtt.MQTTv311, reconnect_on_failure=True,
         )  # fmt: skip
-        if is_five:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_S
-            properties.ReceiveMaximum = 20_000
-            client.connect_async = _with_properties(client, properties)  # type: ignore[method-assign]
         if self._address.user:
             client.username_pw_set(self._address.user, self._address.password or None)
         if self._address.is_tls:
@@ -231,6 +224,17 @@ class MqttBridge:
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
         client.suppress_exceptions = False
         return client
+
+    def _connect(self, client: mqtt.Client) -> None:
+        """A persistent session in either version: 3.1.1 says so when the client is made, 5 when it connects."""
+        address = self._address
+        if not self._is_five:
+            client.connect_async(address.host, address.port, KEEPALIVE_S)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_S
+        properties.ReceiveMaximum = 20_000
+        client.connect_async(address.host, address.port, KEEPALIVE_S, clean_start=False, properties=properties)
 
     def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         if reason.is_failure:
@@ -285,17 +289,3 @@ def _filters(shares: int, partitions: int, mine: list[int], units: Iterable[str]
     if shares == 1:
         return ["ioc/#"]
     return [f"ioc/{unit}/#" for unit in units if partition_of(f"ioc/{unit}/", partitions) in mine]
-
-
-def _with_properties(client: mqtt.Client, properties: Properties) -> Callable[..., None]:
-    connect = client.connect_async
-
-    def connect_async(host: str, port: int, keepalive: int) -> None:
-        connect(host, port, keepalive, clean_start=False, properties=properties)
-
-    return connect_async
-
-
-def now_ms() -> int:
-    """The bridge's clock, ms UTC."""
-    return time.time_ns() // 1_000_000

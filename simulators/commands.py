@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from sensors.csv_place import shipped_place
 from sensors.errors import MessageRejected, SettingsError
 from sensors.kind import Kind
 from sensors.mqtt_bridge import MqttAddress
+from sensors.system_clock import now_ms
 from sensors.toml_definitions import SHIPPED_KINDS, load_kinds
 from sensors.topic import Topic, parse
 from simulators import csv_series
@@ -121,7 +121,7 @@ def feed(
     print_faults(file, series)
     if not series.rows:
         raise typer.Exit(1)
-    now = _now_ms()
+    now = now_ms()
     moved = now - max(row.time for row in series.rows) if shift else 0
     messages = list(csv_series.messages(series.rows, topic, known, series.columns, name, moved))
     begin, end = series.rows[0].time + moved, series.rows[-1].time + moved
@@ -140,10 +140,6 @@ def feed(
         raise typer.Exit(1)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def duration_ms(text: str, option: str) -> int:
     """ "3h", "30m", "1d" in ms; raises SettingsError that names the option."""
     found = _DURATION.fullmatch(text.strip())
@@ -158,7 +154,7 @@ def _live_span(
     for option, value in (("--from", start), ("--hours", hours), ("--speed", speed)):
         if value is not None and not (option == "--speed" and value == 1):
             raise SettingsError(f"{option}: không dùng cùng --live / cannot go with --live, which follows the clock")
-    return _now_ms() - duration_ms(backfill or "0h", "--backfill"), None, with_the_clock
+    return now_ms() - duration_ms(backfill or "0h", "--backfill"), None, with_the_clock
 
 
 def _past_span(
@@ -174,14 +170,14 @@ def _past_span(
         raise SettingsError(f"--speed {fast:g}: 0 trở lên / 0 or more")
     span = round(length * 3_600_000)
     took = 0 if fast == 0 else round(span / max(fast, 1.0))
-    begin = _moment(start, zone) if start is not None else _now_ms() - span + took
+    begin = _moment(start, zone) if start is not None else now_ms() - span + took
     _refuse_future(begin, begin + span, fast, "--from")
     return begin, begin + span, times(fast, begin) if fast else at_once
 
 
 def _refuse_future(begin: int, end: int, speed: float, option: str) -> None:
     """Messages from the future would be rejected one and all."""
-    sent = _now_ms() + ((end - begin) / speed if speed else 0)
+    sent = now_ms() + ((end - begin) / speed if speed else 0)
     if end > sent + FUTURE_ALLOWED_MS:
         raise SettingsError(
             f"{option}: tin cuối sẽ đến từ tương lai / the last message would come from the future, and be rejected"

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sensors.system_clock import now_ms
 from simulators.csv_feed import Series
 from simulators.mqtt_fleet import FleetReport, MqttFleet, Pace
 from simulators.payload import Message
@@ -46,7 +47,7 @@ def publish(
     total: int | None = None,
 ) -> None:  # fmt: skip
     """Publish with a bar: of the city's time, of rows, or, live, of the backfill and then only a count."""
-    caught_up = time.time_ns() // 1_000_000 if end is None else end
+    caught_up = now_ms() if end is None else end
     length = total or max(1, caught_up - begin)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),

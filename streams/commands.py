@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from sensors.errors import SettingsError
+from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
@@ -26,10 +26,6 @@ console = Console()
 OverlayOption = Annotated[
     Path | None, typer.Option("--definitions", help="Folder of the city's own definitions, laid over the shipped ones.")
 ]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @app.command()
@@ -52,14 +48,14 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
     store = SqlStore(database)
     await asyncio.to_thread(store.migrate)
-    cluster = ClusterWorker(catalogue, store, RedisLive(redis), kafka, partitions, _now_ms)
+    cluster = ClusterWorker(catalogue, store, RedisLive(redis), kafka, partitions, now_ms)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     parts = [
         asyncio.create_task(cluster.run(stop)),
-        asyncio.create_task(keep_summaries(cluster.engine, store, loaded, _now_ms)),
-        asyncio.create_task(send_due_mails(store, _now_ms)),
+        asyncio.create_task(keep_summaries(cluster.engine, store, loaded, now_ms)),
+        asyncio.create_task(send_due_mails(store, now_ms)),
     ]
     done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
@@ -96,7 +92,7 @@ def summary(
         raise SettingsError(f"--lang {lang}: vi hoặc en / vi or en")
     url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else _embedded_database(data)
     store = SqlStore(url)
-    print(summary_text(store, load_all(definitions), _now_ms(), "vi" if lang == "vi" else "en"))
+    print(summary_text(store, load_all(definitions), now_ms(), "vi" if lang == "vi" else "en"))
 
 
 def _embedded_database(data: Path | None) -> str:

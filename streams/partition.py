@@ -391,8 +391,7 @@ class Partition:
                 if kind == rule.silent:
                     self._alerts.observe_silence(rule.id, unit, source, last_seen if online else 0, now)
         for unit, kind, source, _, last_seen, _, _, online, _ in spoken:
-            cadence = self._catalogue.kinds[kind].cadence_s
-            if cadence and (not online or now - last_seen > 3_000 * cadence):
+            if self._catalogue.kinds[kind].is_silent(last_seen, online, now):
                 beat.silent[f"{unit}/{kind}/{source}"] = last_seen
 
     def _count(self, messages: int) -> None:

@@ -4,7 +4,6 @@ SQLite (embedded) and PostgreSQL (cluster) by the same statements; `tests/test_s
 method raises Unavailable when the database does not answer now; the same call may succeed later.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +55,7 @@ from streams.sql_tables import (
     SummaryTable,
     TicketTable,
     ValueTable,
+    table_of,
 )
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -116,7 +116,7 @@ class SqlStore:
             return True
 
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> bool:
-        table = _table(CheckpointTable)
+        table = table_of(CheckpointTable)
         row = {
             "offset": checkpoint.offset, "ordinal": checkpoint.ordinal, "at": checkpoint.at,
             "clock": checkpoint.clock, "pending_holds": checkpoint.pending_holds,
@@ -130,7 +130,7 @@ class SqlStore:
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
         number = checkpoint.partition
-        pane, ticket, seen = _table(PaneTable), _table(TicketTable), _table(SeenTable)
+        pane, ticket, seen = table_of(PaneTable), table_of(TicketTable), table_of(SeenTable)
         self._put(connection, PaneTable, checkpoint.panes, partition=number)
         for series, before in checkpoint.dropped_panes_before.items():
             old = (pane.c.partition == number) & (pane.c.series == series) & (pane.c.pane < before)
@@ -170,7 +170,7 @@ class SqlStore:
         self._put_rows(connection, AlertTable, rows)
         self._put(connection, AlertStepTable, checkpoint.steps)
         if checkpoint.applied:
-            command = _table(CommandTable)
+            command = table_of(CommandTable)
             applied = sa.update(command).where(command.c.id.in_(checkpoint.applied)).values(state="applied")
             connection.execute(applied)
 
@@ -225,10 +225,7 @@ class SqlStore:
                 totals=_made(Counts, row),
                 panes=_made_all(PaneRow, connection, PaneTable, PaneTable.partition == partition),
                 tickets=_made_all(TicketRow, connection, TicketTable, TicketTable.partition == partition),
-                sources=[
-                    _made(SourceRow, source, online=bool(source.online))
-                    for source in _all(connection, SourceTable, SourceTable.partition == partition)
-                ],
+                sources=_made_all(SourceRow, connection, SourceTable, SourceTable.partition == partition),
                 seen=_made_all(SeenRow, connection, SeenTable, SeenTable.partition == partition),
                 values=values,
                 partials=partials,
@@ -245,7 +242,7 @@ class SqlStore:
             return self._partials_of(connection, keys), self._values_of(connection, keys)
 
     def _heads(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> list[Value]:
-        head, value = _table(HeadTable), _table(ValueTable)
+        head, value = table_of(HeadTable), table_of(ValueTable)
         kpis = connection.execute(sa.select(head.c.kpi).where(head.c.partition == partition).distinct()).scalars()
         found: list[Value] = []
         for kpi in kpis.all():
@@ -256,13 +253,13 @@ class SqlStore:
         return found
 
     def _unmerged(self, connection: Connection, at: int) -> list[Partial]:
-        table = _table(PartialTable)
+        table = table_of(PartialTable)
         query = sa.select(table.c.kpi, table.c.end).where(table.c.at >= at - UNMERGED_MS).distinct()
         keys = [(kpi, end) for kpi, end in connection.execute(query)]
         return self._partials_of(connection, keys)
 
     def _partials_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Partial]:
-        table = _table(PartialTable)
+        table = table_of(PartialTable)
         found = []
         for some in _in_parts(keys):
             query = sa.select(table).where(sa.tuple_(table.c.kpi, table.c.end).in_(some))
@@ -270,7 +267,7 @@ class SqlStore:
         return found
 
     def _values_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Value]:
-        table = _table(ValueTable)
+        table = table_of(ValueTable)
         found = []
         for some in _in_parts(keys):
             ours = (table.c.partition == ROLL_UP) & sa.tuple_(table.c.kpi, table.c.end).in_(some)
@@ -278,7 +275,7 @@ class SqlStore:
         return found
 
     def _occurrences(self, connection: Connection, partition: int) -> dict[tuple[str, str, str], int]:
-        table = _table(AlertTable)
+        table = table_of(AlertTable)
         key = (table.c.rule, table.c.scope, table.c.device)
         query = sa.select(*key, sa.func.max(table.c.occurrence)).where(table.c.partition == partition).group_by(*key)
         return {(rule, scope, device): number for rule, scope, device, number in connection.execute(query)}
@@ -289,24 +286,24 @@ class SqlStore:
         """Keep what a person ordered, before anybody hears of it."""
         row = msgspec.structs.asdict(command) | {"state": "waiting", "why": ""}
         with self._writing() as connection:
-            connection.execute(sa.insert(_table(CommandTable)), row)
+            connection.execute(sa.insert(table_of(CommandTable)), row)
 
     def waiting_commands(self) -> list[Command]:
         """Commands neither applied nor refused, the oldest first."""
-        table = _table(CommandTable)
+        table = table_of(CommandTable)
         query = sa.select(table).where(table.c.state == "waiting").order_by(table.c.at, table.c.id)
         with self._reading() as connection:
             return [_made(Command, row) for row in connection.execute(query)]
 
     def refuse_command(self, command: str, why: str) -> None:
         """A command that cannot be carried out, with the answer to that person."""
-        table = _table(CommandTable)
+        table = table_of(CommandTable)
         with self._writing() as connection:
             connection.execute(sa.update(table).where(table.c.id == command).values(state="refused", why=why))
 
     def command_state(self, command: str) -> tuple[str, str] | None:
         """State (waiting, applied, refused) and the reason of a refusal; None for an unknown id."""
-        table = _table(CommandTable)
+        table = table_of(CommandTable)
         with self._reading() as connection:
             row = connection.execute(sa.select(table.c.state, table.c.why).where(table.c.id == command)).one_or_none()
         return (row.state, row.why) if row is not None else None
@@ -315,7 +312,7 @@ class SqlStore:
 
     def newest_value(self, kpi: str, scope: str) -> Value | None:
         """The newest closed window of a KPI."""
-        table = _table(ValueTable)
+        table = table_of(ValueTable)
         mine = (table.c.kpi == kpi) & (table.c.scope == scope)
         query = sa.select(table).where(mine).order_by(table.c.end.desc()).limit(1)
         with self._reading() as connection:
@@ -324,7 +321,7 @@ class SqlStore:
 
     def history(self, kpi: str, scope: str, start: int, end: int, limit: int) -> list[Value]:
         """Closed windows that end in [start, end] (ms UTC), in order of time."""
-        table = _table(ValueTable)
+        table = table_of(ValueTable)
         mine = (table.c.kpi == kpi) & (table.c.scope == scope) & table.c.end.between(start, end)
         query = sa.select(table).where(mine, table.c.state != "provisional").order_by(table.c.end).limit(limit)
         with self._reading() as connection:
@@ -332,7 +329,7 @@ class SqlStore:
 
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""
-        table = _table(CheckpointTable)
+        table = table_of(CheckpointTable)
         names = Counts.__struct_fields__
         query = sa.select(*(sa.func.coalesce(sa.func.sum(table.c[name]), 0) for name in names))
         with self._reading() as connection:
@@ -341,14 +338,14 @@ class SqlStore:
 
     def rejections(self, limit: int) -> list[Rejection]:
         """The newest rejections first."""
-        table = _table(RejectionTable)
+        table = table_of(RejectionTable)
         query = sa.select(table).order_by(table.c.at.desc(), table.c.partition, table.c.ordinal.desc()).limit(limit)
         with self._reading() as connection:
             return [_made(Rejection, row) for row in connection.execute(query)]
 
     def rejection_reasons(self) -> dict[str, int]:
         """How often each reason was given, since the data began."""
-        table = _table(ReasonTable)
+        table = table_of(ReasonTable)
         query = sa.select(table.c.reason, sa.func.sum(table.c.count)).group_by(table.c.reason)
         with self._reading() as connection:
             return {reason: int(count) for reason, count in connection.execute(query)}
@@ -356,11 +353,11 @@ class SqlStore:
     def sources(self) -> list[SourceRow]:
         """Every device and desk that has spoken."""
         with self._reading() as connection:
-            return [_made(SourceRow, row, online=bool(row.online)) for row in _all(connection, SourceTable)]
+            return _made_all(SourceRow, connection, SourceTable)
 
     def alerts(self, open_only: bool, limit: int) -> list[Alert]:
         """The newest alerts first."""
-        table = _table(AlertTable)
+        table = table_of(AlertTable)
         query = sa.select(table).order_by(table.c.raised_at.desc(), table.c.id).limit(limit)
         with self._reading() as connection:
             chosen = query.where(table.c.state != "closed") if open_only else query
@@ -388,7 +385,7 @@ class SqlStore:
 
     def refusals(self, limit: int) -> list[tuple[int, Refusal]]:
         """The newest refusals first, each with when it was noticed (ms UTC)."""
-        table = _table(RefusalTable)
+        table = table_of(RefusalTable)
         with self._reading() as connection:
             rows = connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(limit)).all()
         return [(row.at, Refusal(row.address, row.reason, row.detail)) for row in rows]
@@ -399,39 +396,39 @@ class SqlStore:
         notes = [{"name": "refused by broker", "number": len(rows)}]
         with self._writing() as connection:
             if rows:
-                connection.execute(sa.insert(_table(RefusalTable)), rows)
+                connection.execute(sa.insert(table_of(RefusalTable)), rows)
                 self._put_rows(connection, NoteTable, notes, added=("number",))
             self._put_rows(connection, NoteTable, [{"name": "broker log read to", "number": read_to}])
 
     def _note(self, name: str) -> int:
-        table = _table(NoteTable)
+        table = table_of(NoteTable)
         with self._reading() as connection:
             return int(connection.execute(sa.select(table.c.number).where(table.c.name == name)).scalar() or 0)
 
     # Summaries and the outbox
 
     def newest_summary(self) -> SummaryRow | None:
-        table = _table(SummaryTable)
+        table = table_of(SummaryTable)
         with self._reading() as connection:
             row = connection.execute(sa.select(table).order_by(table.c.at.desc(), table.c.id).limit(1)).one_or_none()
         return _made(SummaryRow, row) if row is not None else None
 
     def due_mails(self, now: int, limit: int) -> list[Mail]:
         """Mails to be sent now, the oldest first; those that failed too often are left to a person."""
-        table = _table(MailTable)
+        table = table_of(MailTable)
         due = (table.c.sent_at.is_(None)) & (table.c.next_at <= now) & (table.c.tries < MAIL_TRIES)
         query = sa.select(table).where(due).order_by(table.c.created_at, table.c.id).limit(limit)
         with self._reading() as connection:
             return [_made(Mail, row) for row in connection.execute(query)]
 
     def mail_sent(self, mail: str, now: int) -> None:
-        table = _table(MailTable)
+        table = table_of(MailTable)
         with self._writing() as connection:
             connection.execute(sa.update(table).where(table.c.id == mail).values(sent_at=now, fault=""))
 
     def mail_failed(self, mail: str, now: int, fault: str) -> None:
         """Try again after a minute, then two, four … an hour at most."""
-        table = _table(MailTable)
+        table = table_of(MailTable)
         with self._writing() as connection:
             tries = connection.execute(sa.select(table.c.tries).where(table.c.id == mail)).scalar() or 0
             next_at = now + min(60_000 * 2**tries, 3_600_000)
@@ -442,7 +439,7 @@ class SqlStore:
 
     def forget(self, now: int) -> None:
         """Drop what nobody can ask for any more: old shares, ledger minutes, and rejections beyond their bound."""
-        partial, ledger, rejection = _table(PartialTable), _table(LedgerTable), _table(RejectionTable)
+        partial, ledger, rejection = table_of(PartialTable), table_of(LedgerTable), table_of(RejectionTable)
         with self._writing() as connection:
             connection.execute(sa.delete(partial).where(partial.c.at < now - PARTIALS_KEPT_MS))
             connection.execute(sa.delete(ledger).where(ledger.c.minute < now - LEDGER_KEPT_MS))
@@ -454,10 +451,7 @@ class SqlStore:
     # Statements
 
     def _put(self, connection: Connection, model: Table, structs: Iterable[msgspec.Struct], **more: Any) -> None:
-        rows = [msgspec.structs.asdict(struct) | more for struct in structs]
-        if model is SourceTable:
-            rows = [row | {"online": int(row["online"])} for row in rows]
-        self._put_rows(connection, model, rows)
+        self._put_rows(connection, model, (msgspec.structs.asdict(struct) | more for struct in structs))
 
     def _put_rows(
         self, connection: Connection, model: Table, rows: Iterable[Row], added: tuple[str, ...] = (),
@@ -469,7 +463,7 @@ class SqlStore:
             connection.execute(self._upsert(model, added, largest, keep), listed)
 
     def _upsert(self, model: Table, added: tuple[str, ...], largest: tuple[str, ...], keep: bool) -> Any:
-        table = _table(model)
+        table = table_of(model)
         mode = (table.name, added, largest, keep)
         if mode not in self._upserts:
             insert = self._insert(table)
@@ -516,11 +510,6 @@ def answering(engine: Engine) -> Iterator[None]:
         raise
 
 
-def digest_of(text: str) -> str:
-    """A short name for a content: 16 hex digits of SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _short(error: SQLAlchemyError) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
@@ -547,12 +536,6 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _table(model: Table) -> sa.Table:
-    table = model.__table__  # type: ignore[attr-defined]
-    assert isinstance(table, sa.Table)
-    return table
-
-
 def _storable(rejection: Rejection) -> Rejection:
     """Junk may hold what PostgreSQL's text cannot: NUL and lone surrogates. The payload is kept as it was."""
     topic, detail = (
@@ -562,12 +545,12 @@ def _storable(rejection: Rejection) -> Rejection:
 
 
 def _all(connection: Connection, model: Table, *where: Any) -> Sequence[Any]:
-    return connection.execute(sa.select(_table(model)).where(*where)).all()
+    return connection.execute(sa.select(table_of(model)).where(*where)).all()
 
 
-def _made(struct: Any, row: Any, **more: Any) -> Any:
+def _made(struct: Any, row: Any) -> Any:
     found = row._mapping
-    return struct(**{name: found[name] for name in struct.__struct_fields__ if name not in more}, **more)
+    return struct(**{name: found[name] for name in struct.__struct_fields__})
 
 
 def _made_all(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:

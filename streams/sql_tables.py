@@ -6,7 +6,7 @@ Keys lead with what is looked up by; tables with a natural key have no other (WI
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, String, Table, Text
 from sqlmodel import Field, SQLModel
 
 _NATURAL = {"sqlite_with_rowid": False}
@@ -33,8 +33,19 @@ def _float(nullable: bool = False) -> Any:
     return Field(sa_column=Column(Float(53), nullable=nullable))
 
 
+def _flag() -> Any:
+    return Field(sa_column=Column(Boolean, nullable=False))
+
+
 def _bytes() -> Any:
     return Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table behind a declaration, for statements over many rows at once."""
+    table = model.__table__  # type: ignore[attr-defined]
+    assert isinstance(table, Table)
+    return table
 
 
 class CheckpointTable(SQLModel, table=True):
@@ -112,7 +123,7 @@ class SourceTable(SQLModel, table=True):
     last_seen: int = _int()
     observed: int = _int()
     status: str = _text()
-    online: int = _int()
+    online: bool = _flag()
     sequence: int | None = _maybe_int()
 
 
@@ -320,7 +331,7 @@ class AccountTable(SQLModel, table=True):
     name: str = _text(key=True)
     password_hash: str = _text()
     role: str = _text()
-    disabled: int = _int()
+    disabled: bool = _flag()
     created_at: int = _int()
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from sensors.kind import Kind
 from streams.alert import Alert, Severity
 from streams.beat import Counts, Value
 from streams.catalogue import Catalogue
@@ -18,7 +17,6 @@ from streams.live_keys import alert_texts
 from streams.schedule import Schedule, urgency
 from streams.wording import LANGUAGES, Language, grouped, local
 
-SILENT_CADENCES = 3
 NOTABLE_CHANGE = 0.2
 """A number that moved by a fifth or more since the last summary is worth a line."""
 
@@ -103,7 +101,11 @@ def facts(schedule: Schedule, catalogue: Catalogue, state: State, previous: Fact
     decide = [_decision(alert, catalogue, now) for alert in sorted(chosen, key=urgency)]
     title = catalogue.place.title_on(local(now, catalogue.zone_ms).date())
     regular = [source for source in state.sources if source.first_seen and _has_cadence(source, catalogue)]
-    silent = [source for source in regular if is_silent(source, catalogue.kinds[source.kind], now)]
+    silent = [
+        source
+        for source in regular
+        if catalogue.kinds[source.kind].is_silent(source.last_seen, source.online, now)
+    ]
     changed = _changes(schedule, catalogue, state, previous, decide, figures) if previous is not None else []
     unknown = [*_gaps(figures), *_silences(regular, silent, catalogue), *_difference(state.ledger)]
     return Facts(
@@ -128,11 +130,6 @@ def number(figure: Figure, language: Language) -> str:
         return "–"
     unit = figure.unit_vi if language == "vi" else figure.unit_en
     return f"{grouped(figure.value, figure.decimals, language)} {unit}".strip()
-
-
-def is_silent(source: SourceRow, kind: Kind, now: int) -> bool:
-    """It said good-bye, or nothing for three of its kind's cadences."""
-    return not source.online or now - source.last_seen > SILENT_CADENCES * kind.cadence_s * 1000
 
 
 def _has_cadence(source: SourceRow, catalogue: Catalogue) -> bool:

@@ -1,6 +1,7 @@
 """Makes the leader's summary when it is due, and hands it with its mails to the roll-up's next checkpoint."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from streams.catalogue import Catalogue, compile_catalogue
 from streams.checkpoint import Mail, SummaryRow
 from streams.letter import headline, text
 from streams.schedule import Schedule, due_moment, is_address, urgent
-from streams.sql_store import SqlStore, digest_of
+from streams.sql_store import SqlStore
 from streams.summary import Facts, State, digest, facts
 from streams.toml_catalogue import Definitions
 from streams.wording import LANGUAGES, Language
@@ -128,7 +129,7 @@ class SummaryKeeper:
         body = f"{row.text_vi}\n———\n\n{row.text_en}"
         self._queued = row
         return row, [
-            Mail(digest_of(f"{row.id}\0{address}"), "email", address, subject, body, told.at) for address in to
+            Mail(_mail_id(row.id, address), "email", address, subject, body, told.at) for address in to
         ]
 
 
@@ -160,6 +161,10 @@ def summary_text(store: SqlStore, definitions: Definitions, now: int, language: 
     catalogue, schedule = _compiled(definitions), definitions.schedule
     state = state_of(store, schedule, store.alerts(open_only=True, limit=ALERTS_MAX), catalogue)
     return text(facts(schedule, catalogue, state, facts_of(store.newest_summary()), now), language, catalogue.zone_ms)
+
+
+def _mail_id(summary: str, address: str) -> str:
+    return hashlib.sha256(f"{summary}\0{address}".encode()).hexdigest()[:16]
 
 
 def _compiled(definitions: Definitions) -> Catalogue:

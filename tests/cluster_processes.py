@@ -1,18 +1,13 @@
 """The cluster shape on this machine: the compose file's servers, started natively with its configuration files."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from polled_process import Polled
 from servers import HOST, PostgresServer, RedisServer, Server, _folder, _retried, free_port, start_kafka
 from servers import start_postgres as start_postgres_server
 from servers import start_redis as start_redis_server
@@ -21,8 +16,6 @@ from sensors import nats_broker
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = ROOT / "control_center" / "cluster"
-DEADLINE_S = 120.0
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def start_cluster_broker() -> Server:
@@ -60,8 +53,11 @@ def start_cluster_postgres() -> PostgresServer:
     return start_postgres_server(CONFIGURATION / "postgresql.conf")
 
 
-class Cluster:
+class Cluster(Polled):
     """Bridge, workers and gateway over real servers, each a process as compose would start it."""
+
+    deadline_s = 120.0
+    look_s = 0.2
 
     def __init__(
         self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer
@@ -107,24 +103,8 @@ class Cluster:
                 process.kill()
                 process.wait()
 
-    def ask(self, path: str) -> Any:
-        with _opener.open(f"http://{HOST}:{self.port}{path}", timeout=10) as answer:
-            return json.loads(answer.read())
-
-    def tries(self, path: str) -> Any:
-        try:
-            return self.ask(path)
-        except (urllib.error.URLError, OSError):
-            return None
-
-    def until(self, holds: Callable[[], Any], words: str, deadline_s: float = DEADLINE_S) -> Any:
-        end = time.monotonic() + deadline_s
-        while not (found := holds()):
-            ended = [name for name, process in self.processes.items() if process.poll() is not None]
-            assert not ended, f"{ended} ended\n{self.logs()}"
-            assert time.monotonic() < end, f"not in {deadline_s:.0f} s: {words}\n{self.logs()}"
-            time.sleep(0.2)
-        return found
+    def ended(self) -> str:
+        return ", ".join(name for name, process in self.processes.items() if process.poll() is not None)
 
     def logs(self) -> str:
         return "\n".join(

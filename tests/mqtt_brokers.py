@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -51,6 +52,20 @@ def start_mosquitto() -> Broker:
         return Broker([binary, "-c", str(config)], folder, port, "running", signal.SIGTERM)
 
     return _retried(start)
+
+
+def publish_to_a_topic_with_a_space(port: int) -> str:
+    """Raw MQTT by hand, for a well-kept client would not send it, or try for ever; returns the client's address.
+
+    NATS closes the connection.
+    """
+    with socket.create_connection((HOST, port)) as client:
+        client.settimeout(10)
+        client.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")
+        assert client.recv(4) == b"\x20\x02\x00\x00"
+        client.sendall(b"\x32\x0b\x00\x06ioc/ a\x00\x01x")
+        assert client.recv(10) == b"", "the broker closes the connection"
+        return f"{HOST}:{client.getsockname()[1]}"
 
 
 class Publisher:

@@ -13,8 +13,9 @@ from servers import Absent
 
 from sensors.batch import Batch, decode
 from sensors.errors import SettingsError, Unavailable
-from sensors.mqtt_bridge import MqttAddress, MqttBridge, now_ms
+from sensors.mqtt_bridge import MqttAddress, MqttBridge
 from sensors.sqlite_journal import SqliteJournal
+from sensors.system_clock import now_ms
 from sensors.topic import partition_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]

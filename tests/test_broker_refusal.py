@@ -1,11 +1,10 @@
 """What the embedded broker refuses is read from its log: by lines that a real one wrote, and by a real one itself."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
-from mqtt_brokers import start_nats
+from mqtt_brokers import publish_to_a_topic_with_a_space, start_nats
 
 from control_center.broker_log_tail import read_refusals
 from sensors.broker_refusal import Refusal, parse
@@ -51,16 +50,9 @@ def test_a_log_is_read_on_from_where_it_ended_half_lines_later_and_a_rotated_one
 @pytest.mark.long
 @pytest.mark.anyio
 async def test_a_real_broker_says_what_it_refused_and_whose_it_was() -> None:
-    """Raw MQTT by hand: a well-kept client would not send such a topic, or would try for ever."""
     broker = start_nats()
     try:
-        with socket.create_connection(("127.0.0.1", broker.port)) as client:
-            own = f"127.0.0.1:{client.getsockname()[1]}"
-            client.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")
-            assert client.recv(4) == b"\x20\x02\x00\x00"
-            client.sendall(b"\x32\x0b\x00\x06ioc/ a\x00\x01x")
-            client.settimeout(10)
-            assert await asyncio.to_thread(client.recv, 10) == b"", "the broker closes the connection"
+        own = await asyncio.to_thread(publish_to_a_topic_with_a_space, broker.port)
         async with asyncio.timeout(10):
             while not (found := [refusal for line in list(broker.lines) if (refusal := parse(line))]):
                 await asyncio.sleep(0.01)

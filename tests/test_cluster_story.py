@@ -42,7 +42,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         made.start_worker("worker-1", PARTITIONS)
         made.start_worker("worker-2", PARTITIONS)
         made.start_gateway(PARTITIONS)
-        made.until(lambda: (made.tries("/ready") or {}).get("ready"), "the cluster is ready")
+        made.ready()
         yield made
     finally:
         if made is not None:
@@ -66,11 +66,7 @@ def run(folder: Path, start: int, disaster: Callable[[Cluster], None] | None = N
         device.settle(60)
         device.close()
 
-        def counted() -> Any:
-            ledger = made.tries("/api/ledger")
-            return ledger if ledger and ledger["accepted"] >= MESSAGES and not ledger["in_flight"] else None
-
-        ledger = made.until(counted, f"all accepted: {made.tries('/api/ledger')}")
+        ledger = made.settled(MESSAGES)
 
         def windows(scope: str) -> list[Any]:
             told: list[Any] = made.ask(f"/api/kpis/traffic_speed/history?unit={scope}")

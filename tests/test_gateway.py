@@ -13,9 +13,10 @@ from gateway_client import Site, served, wall_client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from control_center.argon2_accounts import hash_password
-from control_center.http_gateway import GatewaySettings, build_gateway, now_ms
+from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
 from sensors.broker_refusal import Refusal
+from sensors.system_clock import now_ms
 from streams.alert import Alert
 from streams.beat import Counts, Rejection, State, Value
 from streams.checkpoint import Checkpoint, LedgerRow

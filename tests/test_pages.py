@@ -14,10 +14,11 @@ from gateway_client import Site, served
 from playwright.async_api import Browser, Locator, expect
 
 from control_center.argon2_accounts import hash_password
-from control_center.http_gateway import GatewaySettings, build_gateway, now_ms
+from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import SHIPPED_WALLS
 from control_center.wall import FONT_REM
+from sensors.system_clock import now_ms
 from streams.alert import Alert
 from streams.beat import Counts, Rejection, Value
 from streams.catalogue import compile_catalogue

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_brokers import Publisher, start_mosquitto
+from mqtt_brokers import Publisher, publish_to_a_topic_with_a_space, start_mosquitto
 from servers import Absent, free_port
 from up_process import Centre
 
@@ -114,12 +114,8 @@ def test_bad_input_of_every_kind_is_a_counted_rejection_with_its_payload_and_the
 
 
 def test_what_the_broker_refuses_is_counted_and_shown_with_the_clients_address(centre: Centre) -> None:
-    with socket.create_connection(("127.0.0.1", centre.mqtt_port)) as client:
-        own = f"127.0.0.1:{client.getsockname()[1]}"
-        client.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")
-        assert client.recv(4) == b"\x20\x02\x00\x00"
-        client.sendall(b"\x32\x0b\x00\x06ioc/ a\x00\x01x")
-        refused = centre.until(lambda: centre.ask("/api/ledger")["refused_by_broker"], "the refusal is counted")
+    own = publish_to_a_topic_with_a_space(centre.mqtt_port)
+    refused = centre.until(lambda: centre.ask("/api/ledger")["refused_by_broker"], "the refusal is counted")
     assert refused == 1
     assert [row["address"] for row in centre.ask("/api/rejections")] == [own]
 

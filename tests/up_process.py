@@ -1,27 +1,23 @@
 """`ioc up` as a process of its own, with everything that it starts, as a person would start it."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from servers import HOST, free_port
-
-DEADLINE_S = 90.0
-LOOK_S = 0.1
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from polled_process import Polled
+from servers import free_port
 
 
-class Centre:
-    """The whole centre on ports and a data folder of its own. Waiting is asking until it is so, with a deadline."""
+class Centre(Polled):
+    """The whole centre on ports and a data folder of its own."""
+
+    deadline_s = 90.0
+    look_s = 0.1
 
     def __init__(self, data: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.data = data
@@ -40,6 +36,7 @@ class Centre:
         self.stop()
 
     def start(self) -> None:
+        self.is_to_end = False
         command = [sys.executable, "-m", "control_center.console", "up", "--data", str(self.data)]
         command += ["--port", str(self.port), "--mqtt-port", str(self.mqtt_port), *self.options]
         with self.output.open("ab") as output:
@@ -63,6 +60,7 @@ class Centre:
     def kill(self) -> None:
         """kill -9 of the supervisor; the kernel ends its children with it."""
         pids = [self.pid(name) for name in ("nats-server", "engine", "bridge")]
+        self.is_to_end = True
         self.process.kill()
         self.process.wait()
         self.until(lambda: not any(pid and _is_alive(pid) for pid in pids), "the children are gone too")
@@ -87,39 +85,8 @@ class Centre:
                 return int(stat.parent.name)
         return None
 
-    def ask(self, path: str, **headers: str) -> Any:
-        """The JSON of an address."""
-        request = urllib.request.Request(f"http://{HOST}:{self.port}{path}", headers=headers)
-        with _opener.open(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
-    def tries(self, path: str) -> Any:
-        """The same; None while nobody answers, or not yet."""
-        try:
-            return self.ask(path)
-        except (urllib.error.URLError, OSError):
-            return None
-
-    def ready(self) -> None:
-        self.until(lambda: (self.tries("/ready") or {}).get("ready"), "it is ready")
-
-    def until(self, holds: Callable[[], Any], words: str, deadline_s: float = DEADLINE_S) -> Any:
-        end = time.monotonic() + deadline_s
-        while not (found := holds()):
-            assert time.monotonic() < end, f"not in {deadline_s:.0f} s: {words}\n{self.logs()}"
-            assert self.process.poll() is None or "gone" in words, f"ioc up ended\n{self.logs()}"
-            time.sleep(LOOK_S)
-        return found
-
-    def settled(self, accepted: int) -> dict[str, Any]:
-        """The ledger once so many messages are accepted and nothing is in flight."""
-
-        def look() -> Any:
-            ledger = self.tries("/api/ledger")
-            return ledger if ledger and ledger["accepted"] >= accepted and not ledger["in_flight"] else None
-
-        found: dict[str, Any] = self.until(look, f"{accepted} messages accepted: {self.tries('/api/ledger')}")
-        return found
+    def ended(self) -> str:
+        return "" if self.is_to_end or self.process.poll() is None else "ioc up"
 
     def password(self) -> str:
         """The first operator's, from what `ioc up` printed."""
