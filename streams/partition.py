@@ -105,6 +105,7 @@ class Partition:
         self._kept_house_at = recovered.at or now
         self._expected = recovered.offset
         self.offset = self.checkpointed = max(recovered.offset, 0)
+        self._settled = (self.offset, recovered.ordinal)
         self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
         self._clear_checkpoint()
         self._restore(recovered)
@@ -207,6 +208,7 @@ class Partition:
                 self._take(beat, book.current(self._clocks.newest[span], now))
         self._step_alerts(beat, now)
         self._intake.clear()
+        self._settled = (self.offset, self._intake.next_ordinal)
         beat.totals = self._ledger.totals
         beat.numbered = self._numbered
         beat.offset = self.offset
@@ -418,7 +420,8 @@ class Partition:
                 beat.silent[f"{unit}/{kind}/{name}"] = last_seen
 
     def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
-        """Everything changed since the last checkpoint, as one transaction's content. Call right after `evaluate`.
+        """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
+        was observed since then is not in it.
 
         `beats` and `snapshot` are passed on (streams.checkpoint).
         """
@@ -440,12 +443,13 @@ class Partition:
         }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
         dropped = self._keep_house(now) if is_due else {}
+        offset, ordinal = self._settled
         still_open = [value for value in self._newest.values() if value.state == "provisional"]
         result = Checkpoint(
             partition=self.number,
             expected=self._expected,
-            offset=self.offset,
-            ordinal=self._intake.next_ordinal,
+            offset=offset,
+            ordinal=ordinal,
             at=now,
             clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends})),
             totals=msgspec.structs.replace(self._ledger.totals),
@@ -469,7 +473,7 @@ class Partition:
             beats=beats,
             snapshot=snapshot,
         )
-        self._expected = self.offset
+        self._expected = offset
         self._clear_checkpoint()
         return result
 
