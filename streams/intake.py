@@ -17,7 +17,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import SourceRow
 from streams.clock import Clocks
 from streams.identity import SeenSet, key_of
-from streams.ticket import Derived, TicketBook
+from streams.ticket import STEPS, Derived, TicketBook
 
 UNDECIDED, DUPLICATE, TOO_LATE, ACCEPTED, REJECTED = range(5)
 SOURCES_MAX = 100_000
@@ -238,7 +238,7 @@ class Intake:
             self.message.append(message)
 
     def _derive(self, route: Route, event: DeskEvent, received_at: int) -> list[Derived]:
-        if "ticket" not in event.data:
+        if event.event not in STEPS:
             value = event.data[route.kind.events[event.event].requires[0]]
             return [Derived(route.kind.events[event.event].requires[0], event.time, float(value))]
         day = (event.time + self._catalogue.zone_ms) // 86_400_000
