@@ -33,15 +33,15 @@ NO_NUMBERS = (
 )
 TEXTS = (
     b'""', b'"\\ud800"', b'"\\udfff\\ud800"', b'"\\u0000"', b'"\\u0007"', b'"pm25"', b'"status"', b'"calibrating"',
-    b'"fault"', b'"mg/m3"', b'"m/s"', b'"Cel"', b'"ug/m3"', b'"urn:dev:x:"', b'":/:/"', b'"dat_dai"', b'"2000-01-01T00:00:05Z"',
-    b'"2026-11-25T08:00:00+07:00"', b'"2026-11-25T08:00:00"', b'"0001-01-01T00:00:00+23:59"', b'"9999-12-31T23:59:59-23:59"',
-    b'"2026-02-30T00:00:00Z"', b'"1.0"', b'"vn.ioc.queue.taken"', b'"vn.ioc.rating.given"', b'"\xff\xfe"', b'"\xc3\x28"',
-    b'"' + b"\xf3\xa0\x80\x81" * 64 + b'"', b'"' + b"x" * 6_000 + b'"',
+    b'"fault"', b'"mg/m3"', b'"m/s"', b'"Cel"', b'"ug/m3"', b'"urn:dev:x:"', b'":/:/"', b'"dat_dai"', b'"1.0"',
+    b'"2000-01-01T00:00:05Z"', b'"2026-11-25T08:00:00+07:00"', b'"2026-11-25T08:00:00"', b'"2026-02-30T00:00:00Z"',
+    b'"0001-01-01T00:00:00+23:59"', b'"9999-12-31T23:59:59-23:59"', b'"vn.ioc.queue.taken"', b'"vn.ioc.rating.given"',
+    b'"\xff\xfe"', b'"\xc3\x28"', b'"' + b"\xf3\xa0\x80\x81" * 64 + b'"', b'"' + b"x" * 6_000 + b'"',
 )  # fmt: skip
 KEYS = (
     b'"n"', b'"u"', b'"v"', b'"t"', b'"s"', b'"vs"', b'"vb"', b'"vd"', b'"bn"', b'"bt"', b'"bu"', b'"bv"', b'"bs"',
-    b'"bver"', b'"ut"', b'"seq"', b'"odd_"', b'"\\u0062t"', b'"\xff_"', b'"id"', b'"source"', b'"specversion"', b'"type"',
-    b'"time"', b'"sequence"', b'"data"', b'"ticket"', b'"field"', b'"score"', b'"counter"', b'"dossier"',
+    b'"bver"', b'"ut"', b'"seq"', b'"odd_"', b'"\\u0062t"', b'"\xff_"', b'"id"', b'"source"', b'"specversion"',
+    b'"type"', b'"time"', b'"sequence"', b'"data"', b'"ticket"', b'"field"', b'"score"', b'"counter"', b'"dossier"',
 )  # fmt: skip
 PIECES = (
     b"[", b"]", b"{", b"}", b",", b":", b'"', b"\\", b"null", b"\n", b"\0", b"\xef\xbb\xbf", b"\xff", b"[[[[", b"]\n[",
@@ -119,7 +119,8 @@ class Spoiler:
             return payload[: max(0, begin)] + KEYS[int(draw.random() * len(KEYS))] + payload[colon:]
         ends = [end for end in (payload.find(b",", colon), payload.find(b"}", colon)) if end > 0]
         tokens = (NUMBERS, NUMBERS, NUMBERS, TEXTS, NO_NUMBERS)[int(draw.random() ** 1.5 * 5)]
-        return payload[: colon + 1] + tokens[int(draw.random() * len(tokens))] + payload[min(ends, default=len(payload)) :]
+        token = tokens[int(draw.random() * len(tokens))]
+        return payload[: colon + 1] + token + payload[min(ends, default=len(payload)) :]
 
     def _wrap(self, payload: bytes, way: int) -> bytes:
         draw = self._random
