@@ -6,6 +6,7 @@ come in any order, any number of times, in any batches and beats, through any nu
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from hypothesis import given, settings
@@ -194,7 +195,7 @@ def test_a_closed_window_is_final_once_and_every_correction_counts_its_revision_
     for said in play(data.draw(journeys(story)), homes, beat_s).told.values():
         assert [value.revision for value in said] == list(range(len(said)))
         assert [value.state for value in said] == ["final"] + ["corrected"] * (len(said) - 1)
-        for before, after in zip(said, said[1:], strict=False):
+        for before, after in pairwise(said):
             assert (before.value, before.n) != (after.value, after.n), "a correction that corrects nothing"
 
 
@@ -208,7 +209,7 @@ def test_a_closed_window_is_final_once_and_every_correction_counts_its_revision_
 def test_a_clock_that_is_ahead_or_behind_changes_nothing_for_other_sources(
     data: st.DataObject, story: list[Sent], beat_s: float, liars: list[tuple[str, int, int]]
 ) -> None:
-    """The liar's own readings go to a KPI of its own (speed of a unit has it too): counts of the others are compared."""
+    """The liars measure flow, so figures of flow are theirs too; no other figure may change, nor what became of others."""
     deliveries = data.draw(journeys(story))
     lies = []
     for number, (unit, at, ahead) in enumerate(liars):

@@ -45,6 +45,15 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> DeskEvent:
         envelope = _envelope(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageRejected("bad_payload", f"no CloudEvent in structured JSON: {error}") from error
+    try:
+        return _resolve(envelope, received_at, kind)
+    except MessageRejected as rejected:
+        # What cannot be used has its number all the same: it is not missing.
+        rejected.sequence = _sequence(envelope.sequence)
+        raise
+
+
+def _resolve(envelope: Envelope, received_at: int, kind: Kind) -> DeskEvent:
     if envelope.specversion != "1.0":
         raise MessageRejected("bad_version", f"specversion {envelope.specversion[:16]!r}; expected 1.0")
     for name in ("id", "source"):

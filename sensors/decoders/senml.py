@@ -62,9 +62,14 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> Pack:
     if not 0 < len(records) <= RECORDS_MAX:
         raise MessageRejected("bad_payload", f"a pack has 1 to {RECORDS_MAX} records, not {len(records)}")
     is_escaped = b"\\u" in payload
-    if b'_"' in payload or is_escaped:
-        _must_understand(payload)
-    return _resolve(records, received_at, kind, b'"b' in payload or is_escaped)
+    try:
+        if b'_"' in payload or is_escaped:
+            _must_understand(payload)
+        return _resolve(records, received_at, kind, b'"b' in payload or is_escaped)
+    except MessageRejected as rejected:
+        # What cannot be used has its number all the same: it is not missing.
+        rejected.sequence = number_of(records[0].seq)
+        raise
 
 
 def _must_understand(payload: bytes) -> None:
