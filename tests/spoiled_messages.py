@@ -69,20 +69,26 @@ class Spoiler:
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
         self._corpus = corpus()
-        by_kind: dict[str, list[Message]] = {}
+        self._by_kind: dict[str, list[Message]] = {}
         for message in self._corpus:
-            by_kind.setdefault(parse(message.topic).kind, []).append(message)
-        self._by_kind = list(by_kind.values())
+            self._by_kind.setdefault(parse(message.topic).kind, []).append(message)
+        self._kinds = sorted(self._by_kind)
 
     def next(self) -> Message:
         """A message of the corpus with one to four spoilings of its payload, now and then of its topic too."""
         draw = self._random
-        of_kind = self._by_kind[int(draw.random() * len(self._by_kind))]
-        time, topic, payload = of_kind[int(draw.random() * len(of_kind))]
+        message = self.of_kind(self._kinds[int(draw.random() * len(self._kinds))])
+        if draw.random() < 0.1:
+            return message._replace(topic=self._spoil_topic(message.topic))
+        return message
+
+    def of_kind(self, kind: str) -> Message:
+        """A message of a kind with one to four spoilings of its payload."""
+        draw = self._random
+        own = self._by_kind[kind]
+        time, topic, payload = own[int(draw.random() * len(own))]
         for _ in range(1 + int(draw.random() ** 4 * 4)):
             payload = self._spoil(payload)
-        if draw.random() < 0.1:
-            topic = self._spoil_topic(topic)
         return Message(time, topic, payload)
 
     def _spoil(self, payload: bytes) -> bytes:

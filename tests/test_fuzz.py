@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from spoiled_messages import KEYS, KINDS, NO_NUMBERS, NOW, NUMBERS, PIECES, TEXTS, Spoiler, corpus, decode, kind_of
 
 from sensors.batch import Batch, encode
+from sensors.decoders import senml
+from sensors.decoders.packs import PackDecoder
 from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS, NUMBER_MAX, RECORDS_MAX
 from sensors.errors import DETAIL_MAX, MessageRejected, Reason
 from sensors.journal import Record
 from sensors.kind import Kind, Status
-from sensors.reading import DeskEvent, Pack
+from sensors.reading import DeskEvent, Pack, Reading
 from sensors.topic import Topic, parse, partition_of
 from simulators.payload import Message
 from streams.catalogue import compile_catalogue
@@ -170,6 +172,62 @@ def test_escaped_names_mean_the_same(kind: Kind, index: int) -> None:
         assert isinstance(spelled, MessageRejected)
     else:
         assert spelled == plain
+
+
+# --- many at once ---
+
+FAST = {kind.id: PackDecoder(kind) for kind in KINDS.values() if kind.format == "senml"}
+
+
+def agree(payloads: list[bytes], received: list[int], kind: Kind) -> int:
+    """What the fast way says of messages is what the slow way says; returns how many were plain enough for it."""
+    packs = FAST[kind.id].decode(payloads, np.array(received, dtype=np.int64))
+    names = list(kind.quantities)
+    found: list[list[tuple[str, int, float]]] = [[] for _ in payloads]
+    rows = zip(packs.message.tolist(), packs.quantity.tolist(), packs.time.tolist(), packs.value.tolist(), strict=True)
+    for message, quantity, observed, value in rows:
+        found[message].append((names[quantity], observed, value))
+    for place in np.flatnonzero(packs.is_plain).tolist():
+        number = int(packs.number[place])
+        assert senml.decode(payloads[place], received[place], kind) == Pack(
+            [Reading(*reading) for reading in found[place]], [], "measuring", None if number < 0 else number, True
+        )
+    return int(packs.is_plain.sum())
+
+
+def agree_on(spoiler: Spoiler, rounds: int) -> int:
+    """Small batches, for one broken message sends its neighbours the slow way too; some of them as they really are."""
+    plain = 0
+    by_kind = {kind: [one for one in corpus() if f"/{kind}/" in one.topic] for kind in FAST}
+    for number in range(rounds):
+        kind = KINDS[sorted(FAST)[number % len(FAST)]]
+        own = by_kind[kind.id]
+        batch = [own[(number * 7 + place) % len(own)] for place in range(number % 3)]
+        batch += [spoiler.of_kind(kind.id) for _ in range(1 + number % 2)]
+        plain += agree([message.payload for message in batch], [message.time for message in batch], kind)
+    return plain
+
+
+def test_packs_decoded_by_hundreds_say_what_each_says_alone() -> None:
+    for kind in FAST:
+        own = [message for message in corpus() if f"/{kind}/" in message.topic]
+        payloads, received = [message.payload for message in own], [message.time for message in own]
+        alone = [index for index in range(len(own)) if agree([payloads[index]], [received[index]], KINDS[kind])]
+        assert len(alone) > 0.8 * len(own)
+        together = [payloads[index] for index in alone], [received[index] for index in alone]
+        assert agree(*together, KINDS[kind]) == len(alone)
+    assert agree_on(Spoiler(SEED + 3), 2_000) > 300
+
+
+@settings(max_examples=500)
+@given(kind=st.sampled_from([KINDS[kind] for kind in FAST]), texts=st.lists(senml_texts, min_size=1, max_size=3))
+def test_packs_of_the_grammar_decoded_together_say_what_each_says_alone(kind: Kind, texts: list[bytes]) -> None:
+    agree(texts, [NOW] * len(texts), kind)
+
+
+@pytest.mark.long
+def test_the_fast_way_and_the_slow_way_agree_on_half_a_million_packs() -> None:
+    assert agree_on(Spoiler(SEED + 4), 200_000) > 30_000
 
 
 # --- topics ---
