@@ -159,7 +159,9 @@ class Partition:
                 if len(ring.row_keys):
                     data_to = ring.last_time[: len(ring.row_keys)].max(axis=1)
                     np.maximum.at(book.data_to, ring.row_unit, data_to)
-            book.touched |= book.data_to != EMPTY
+            touched = [catalogue.unit_index[unit] for unit in state.touched.get(book.kpi.id, ())
+                       if unit in catalogue.unit_index]  # fmt: skip
+            book.touched[touched] = True
 
     @property
     def pending(self) -> int:
@@ -441,6 +443,11 @@ class Partition:
             }
             for kpi, book in self._books.items()
         }
+        touched = {
+            kpi: [catalogue.unit_codes[unit] for unit in np.flatnonzero(book.touched).tolist()]
+            for kpi, book in self._books.items()
+            if book.touched.any()
+        }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
         dropped = self._keep_house(now) if is_due else {}
         offset, ordinal = self._settled
@@ -451,7 +458,7 @@ class Partition:
             offset=offset,
             ordinal=ordinal,
             at=now,
-            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends})),
+            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends}, touched)),
             totals=msgspec.structs.replace(self._ledger.totals),
             panes=pane_rows(self._rings),
             tickets=self._tickets.take_dirty(),
