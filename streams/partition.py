@@ -28,7 +28,7 @@ from streams.pane_store import pane_rows, restore_panes
 from streams.partial import pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
-from streams.verdict import Flags, Readings, Verdict, advance, identities, judge
+from streams.verdict import Flags, Readings, Verdict, identities, judge
 from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
@@ -242,21 +242,25 @@ class Partition:
         kinds = readings.group // self._units
         stream = self._streams_of(readings, kinds)
         keys = identities(np.array(self._sources.keys, dtype=np.uint64), catalogue.quantity_keys, readings)
-        streams = self._sources.streams
         verdict = judge(
-            readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], streams, keys, kinds, self._seen
-        )
+            readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], self._sources.streams, keys, kinds,
+            self._seen,
+        )  # fmt: skip
         accepted = ~(verdict.duplicate | verdict.late)
         fresh = accepted & ~readings.judged
         for kind in present(kinds[fresh]):
             found = keys[fresh & (kinds == kind)]
             new_keys[kind] = np.concatenate((new_keys[kind], found)) if kind in new_keys else found
-        advance(streams, stream[fresh], readings.time[fresh], readings.received_at[fresh])
         self._sources.observed(readings.source[accepted], readings.time[accepted])
         self._outcomes(taken, verdict, accepted)
         counted = accepted & ~readings.aside
         if counted.any():
             self._fold(readings.pick(counted), verdict.running[counted], now, beat)
+        # What is set aside tells the time all the same.
+        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
+        np.maximum.at(reached, readings.group[accepted], verdict.running[accepted])
+        groups = np.flatnonzero(reached != EMPTY)
+        self._clocks.advance(groups, reached[groups], now)
 
     def _streams_of(self, readings: Readings, kinds: Ints) -> Ints:
         """The stream of each reading; an event's kind has one for all its quantities."""
