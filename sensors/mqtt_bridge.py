@@ -25,7 +25,7 @@ from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalWriter
 from sensors.mqtt_inbox import Inbox
 from sensors.packet import Publish
-from sensors.packing import Packer
+from sensors.packing import Counts, Packer
 from sensors.paho_client import PlainClient, client_type
 from sensors.topic import in_share, partition_of
 
@@ -107,6 +107,10 @@ class MqttBridge:
     def status_topic(self) -> str:
         """Where the bridge's own retained liveness stands: online, or offline by its Last Will."""
         return f"ioc-bridge/{self._client_id}/status"
+
+    def counts(self) -> Counts:
+        """Messages since this bridge began: arrived = journaled, or being so + held + repeated."""
+        return self._inbox.counts()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bridge until `stop`; what was received by then and not journaled comes again at the next start."""
