@@ -31,9 +31,11 @@ from sensors.topic import in_share, partition_of
 
 KEEPALIVE_S = 15
 RECONNECT_S = (1, 8)
-LOOK_S = 0.005
+LOOK_S = 0.015
+LOOK_STALLED_S = 0.005
 WINDOW_FULL = 16
-"""A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age."""
+"""A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age, and
+look more often once it has. Looking is the dearer half of a quiet bridge."""
 
 HEARTBEAT_MS = 1_000
 STOP_S = 2.0
@@ -99,6 +101,7 @@ class MqttBridge:
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_called = False
+        self._is_stalling = False
         self._subscribing = 0
         self.subscribed = asyncio.Event()
         self.journaled = 0
@@ -165,12 +168,14 @@ class MqttBridge:
         # From here on nobody needs to be called: the inbox is looked at every few milliseconds.
         self._is_called = True
         deadline = self._loop.time() + AGE_MS_MAX / 1000
-        held = 0
+        look_s = LOOK_STALLED_S if self._is_stalling else LOOK_S
+        self._is_stalling, held = False, 0
         while 0 < self._inbox.held < MESSAGES_MAX and self._loop.time() < deadline:
-            if held >= WINDOW_FULL and held == self._inbox.held:
+            self._is_stalling = held >= WINDOW_FULL and held == self._inbox.held
+            if self._is_stalling:
                 return
             held = self._inbox.held
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(look_s)
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Try again, unchanged, until the journal answers."""

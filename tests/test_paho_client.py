@@ -72,8 +72,9 @@ def test_messages_and_pahos_own_packets_arrive_with_reads_cut_at_every_byte(kind
             for step in range(len(part)):
                 line.hear(part if step == 0 else b"")
         assert line.taken == [
-            Publish("ioc/06652/air/sô".encode(), b"", b"\x00\x01"), Publish(b"ioc/06652/air/s2", b"22", b"\x00\x02", True)
-        ], cut  # fmt: skip
+            Publish("ioc/06652/air/sô".encode(), b"", b"\x00\x01"),
+            Publish(b"ioc/06652/air/s2", b"22", b"\x00\x02", True),
+        ], cut
         assert line.events == ["connected", "subscribed"]
         line.close()
 
