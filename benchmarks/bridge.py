@@ -2,7 +2,7 @@
 
     python benchmarks/bridge.py [--rate 5000] [--seconds 10]
 
-For each contender the embedded broker, a bridge in a process of its own into a SQLite journal (fsync), and the generator at
+For each contender the embedded broker, a bridge in a process of its own into a SQLite journal (fsync), the generator at
 an even rate with QoS 1. CPU is user and system time of the process, all its threads, from the first message to the last
 acknowledgement. Every message must be in the journal once, and every batch's counts must add up.
 """
