@@ -3,7 +3,7 @@
     python quix_windows.py ADDRESS TOPIC MESSAGES GRACE_MS STATE_FOLDER
 
 Runs in a virtual environment of its own, reads MESSAGES records of flat JSON from the topic (state in RocksDB, with a
-changelog topic, as it comes), and prints cells, seconds and CPU seconds from the first record to the last commit as JSON.
+changelog topic, as it comes), and prints cells and, from the first record to the last commit, seconds and CPU as JSON.
 """
 
 import json
