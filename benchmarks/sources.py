@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
@@ -95,9 +96,7 @@ async def drive(folder: Path, sources: int, count: int) -> dict[str, object]:
     one.beat(START_MS + count * 1_000 // MESSAGES_PER_SECOND + FLUSH_MS)
     await journal.close()
     store.close()
-    first, then = (
-        (end[1] - start[1]) / (end[0] - start[0]) * 1e6 for start, end in zip(marks, marks[1:], strict=False)
-    )
+    first, then = ((end[1] - start[1]) / (end[0] - start[0]) * 1e6 for start, end in pairwise(marks))
     cells = [(*key, *value) for key, value in one.cells.items()]
     return {"cells": cells, "first_us": first, "then_us": then, "mb": after - before}
 
