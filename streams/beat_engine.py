@@ -303,7 +303,8 @@ class Engine:
         changes.update(value_entry(value) for value in beat.current)
         changes.update(alert_entry(alert, self._catalogue) for alert in beat.alerts)
         for name, batch in beat.bridges.items():
-            changes.update([entry(f"b:{name}", pending=batch.pending, at=batch.sealed_at)])
+            counts = {"pending": batch.pending, "arrived": batch.arrived, "repeated": batch.repeated}
+            changes.update([entry(f"b:{name}", **counts, at=batch.sealed_at)])
 
     async def _commit(self) -> None:
         """Write every checkpoint that waits, in one transaction; those of partitions lost to others are dropped."""

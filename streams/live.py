@@ -12,7 +12,7 @@ Keys, and the JSON value behind each:
                       deleted when the alert is closed
     l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "readings",
                       "sent", "numbered", "unreadable", "missing"}
-    b:<bridge>        {"pending", "at"}: the bridge's newest heartbeat
+    b:<bridge>        {"pending", "arrived", "repeated", "at"}: the newest of the bridge (sensors.batch)
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
     p:<partition>     {"watermark": ms, "offset": int, "lag": int, "at": ms}: the worker's progress
 """
