@@ -10,10 +10,11 @@ CREATE TABLE source (source INTEGER, unit VARCHAR, kind VARCHAR, name VARCHAR);
 CREATE TABLE known (part INTEGER, known_from BIGINT);
 
 -- A pack's readings. `timed`: the device gave the time. `aside`: it was calibrating or at fault.
--- `pack` stands for topic and payload of a pack without a time, 0 otherwise; `redelivered` is the broker's DUP mark.
+-- `pack` stands for topic and payload of a pack without a time, 0 otherwise; `redelivered` is the broker's DUP mark;
+-- `message` is the number of the pack's first reading.
 CREATE TABLE reading (
-    number BIGINT, part INTEGER, record BIGINT, source INTEGER, quantity INTEGER, time BIGINT, received BIGINT,
-    value DOUBLE, timed BOOLEAN, aside BOOLEAN, pack BIGINT, redelivered BOOLEAN
+    number BIGINT, message BIGINT, part INTEGER, record BIGINT, source INTEGER, quantity INTEGER, time BIGINT,
+    received BIGINT, value DOUBLE, timed BOOLEAN, aside BOOLEAN, pack BIGINT, redelivered BOOLEAN
 );
 
 -- A desk's events. `ticket` is empty where the event carries its value itself (a rating).

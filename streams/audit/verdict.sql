@@ -2,21 +2,20 @@
 
 CREATE TABLE counted AS
 WITH heard AS (
-    SELECT number, part, record, source, quantity, time, received, value, '' AS field, timed, aside, pack, redelivered
+    SELECT number, message, part, record, source, quantity, time, received, value, '' AS field, timed, aside
     FROM reading
     UNION ALL
-    SELECT number, part, record, source, quantity, time, received, value, field, false, false, 0, false
+    SELECT number, -1, part, record, source, quantity, time, received, value, field, false, false
     FROM desk_reading
 ),
 -- A pack without a time that the broker delivers again is the same pack; one that it does not is another.
-packs AS (
-    SELECT DISTINCT pack, part, record, received, redelivered FROM reading WHERE pack <> 0
-),
-repeated AS (
-    SELECT pack, record FROM packs JOIN (SELECT DISTINCT reading.pack, kind.lateness_ms FROM reading
-        JOIN source USING (source) JOIN kind USING (kind) WHERE reading.pack <> 0) AS allowed USING (pack)
+again AS (
+    SELECT message FROM (
+        SELECT DISTINCT message, pack, part, received, redelivered, lateness_ms
+        FROM reading JOIN source USING (source) JOIN kind USING (kind) WHERE pack <> 0
+    )
     QUALIFY redelivered
-        AND received - lag(received) OVER (PARTITION BY pack, part ORDER BY record, received) <= 2 * lateness_ms
+        AND received - lag(received) OVER (PARTITION BY part, pack ORDER BY message) <= 2 * lateness_ms
 ),
 placed AS (
     SELECT heard.*, source.unit, source.kind, kind.lateness_ms,
@@ -24,7 +23,7 @@ placed AS (
             PARTITION BY source.kind, source.unit ORDER BY heard.number
         ) AS watermark
     FROM heard JOIN source USING (source) JOIN kind USING (kind)
-    ANTI JOIN repeated ON heard.redelivered AND heard.pack = repeated.pack AND heard.record = repeated.record
+    ANTI JOIN again USING (message)
 ),
 -- What its own source had said before; `newest` is when the newest of that was observed, `newest_received` when heard.
 in_time AS (
