@@ -27,7 +27,7 @@ class Records(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A window that is not as it must be. `told` is history's, `computed` the audit's; n is None where there is none."""
+    """A window that is not as it must be. `told` is history's, `computed` the audit's; n is None for none."""
 
     outcome: Outcome
     kpi: str

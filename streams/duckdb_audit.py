@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -194,10 +195,10 @@ class DuckdbAudit:
         )
 
     def _difference(self, row: tuple[Any, ...], is_first: bool) -> Difference:
-        outcome, kpi, scope, end, *values = row
+        outcome, kpi, scope, end, told, told_n, computed, computed_n = row
         start = end - self._kpis[kpi].window_s * 1000
         records = self._records(self._kpis[kpi], scope, end) if is_first else []
-        return Difference(outcome, kpi, scope, start, end, *values, records=records)
+        return Difference(outcome, kpi, scope, start, end, told, told_n, computed, computed_n, records)
 
     def _records(self, kpi: Kpi, scope: str, end: int) -> list[Records]:
         rows = self._database.execute(
@@ -266,8 +267,7 @@ def _part(unit: str, parts: dict[int, int]) -> int:
 
 
 def _zone_ms(zone: str, span: Span) -> int:
-    from datetime import UTC, datetime
-
-    offset = ZoneInfo(zone).utcoffset(datetime.fromtimestamp(span.upto / 1000, UTC).replace(tzinfo=None))
+    """Local time minus UTC at the end of the span: the place's zone has no daylight saving (toml_catalogue checks)."""
+    offset = datetime.fromtimestamp(span.upto / 1000, ZoneInfo(zone)).utcoffset()
     assert offset is not None
     return round(offset.total_seconds()) * 1000
