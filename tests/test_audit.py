@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from streams.toml_catalogue import Definitions
 
 MINUTE, HOUR = 60_000, 3_600_000
 AFTERNOON = Span(NOON, NOON + 4 * HOUR)
+LATER = Span(NOON + 3 * HOUR, NOON + 3 * HOUR + 30 * MINUTE)
 BEAT = 3 * MINUTE
 QUIET = Schedule("leaders", "Tóm tắt", "Summary", ["07:00"], [], [])
 
@@ -97,8 +99,8 @@ def desks(chance: np.random.Generator) -> Iterator[Message]:
         steps = [("taken", taken), ("called", called), ("served", called + int(chance.integers(20_000, 900_000)))]
         if number % 9 == 0:
             steps = [("taken", taken), ("left", called)]
-        for step, time in steps:
-            said = cloudevent("queue", step, time, number * 10 + len(step), ticket=number // 3, field="dat_dai")
+        for place_in_line, (step, time) in enumerate(steps):
+            said = cloudevent("queue", step, time, number * 10 + place_in_line, ticket=number // 3, field="dat_dai")
             arrives = time + int(chance.integers(0, 600_000)) * (number % 5 == 0)
             if number % 17:
                 yield Message(f"ioc/{unit}/queue/q", said, arrives)
@@ -148,10 +150,15 @@ def nothing(stage: str, done: int, total: int) -> None:
     """Nobody watches the progress."""
 
 
-def audited(data: Path, span: Span = AFTERNOON, progress: Callable[[str, int, int], None] = nothing) -> AuditReport:
+def audited(
+    data: Path, *only: str, span: Span = AFTERNOON, progress: Callable[[str, int, int], None] = nothing
+) -> AuditReport:
+    """The audit of all KPIs, or of these only."""
+    chosen = {name: kpi for name, kpi in DEFINITIONS.kpis.items() if name in only or not only}
+
     async def run(folder: Path) -> AuditReport:
         journal = SqliteJournal.read_only(data / "journal.sqlite")
-        audit = DuckdbAudit(DEFINITIONS, span, folder)
+        audit = DuckdbAudit(replace(DEFINITIONS, kpis=chosen), span, folder)
         try:
             return await audit.audit(journal, SqlStore(f"sqlite:///{data / 'history.sqlite'}"), progress, 0.0)
         finally:
@@ -198,7 +205,7 @@ def test_every_closed_window_of_a_troubled_afternoon_is_equal(lived: Path) -> No
 
 def test_a_value_that_was_changed_is_named_with_both_values(data: Path) -> None:
     tamper(data, f"UPDATE value SET value = value * 1.00001 WHERE {AT}", "mean_mean", "193", END)
-    found = only(audited(data))
+    found = only(audited(data, "mean_mean", "speed"))
     assert (found.outcome, found.kpi, found.scope, found.end) == ("different", "mean_mean", "193", END)
     assert found.told == pytest.approx(found.computed * 1.00001 if found.computed else None)
     assert found.told_n == found.computed_n
@@ -207,7 +214,7 @@ def test_a_value_that_was_changed_is_named_with_both_values(data: Path) -> None:
 
 def test_a_number_of_readings_that_was_changed_is_named(data: Path) -> None:
     tamper(data, f"UPDATE value SET n = n + 1 WHERE {AT}", "speed", A, END)
-    found = only(audited(data))
+    found = only(audited(data, "speed", "mean_mean"))
     assert (found.outcome, found.kpi, found.scope, found.end) == ("different", "speed", A, END)
     assert found.computed_n is not None
     assert found.told_n == found.computed_n + 1
@@ -215,7 +222,7 @@ def test_a_number_of_readings_that_was_changed_is_named(data: Path) -> None:
 
 def test_a_window_that_was_taken_out_is_missing(data: Path) -> None:
     tamper(data, f"DELETE FROM value WHERE {AT}", "satisfied", "22", END)
-    found = only(audited(data))
+    found = only(audited(data, "satisfied", "speed"))
     assert (found.outcome, found.kpi, found.scope, found.end) == ("missing", "satisfied", "22", END)
     assert (found.told, found.told_n) == (None, None)
 
@@ -227,24 +234,24 @@ def test_a_window_that_the_journal_knows_nothing_of_is_extra(data: Path) -> None
     database.close()
     chosen = ", ".join("end + 1000" if name == "end" else f'"{name}"' for name in names)
     tamper(data, f"INSERT INTO value SELECT {chosen} {columns} {AT}", "fastest", B, END)
-    found = only(audited(data))
+    found = only(audited(data, "fastest", "speed"))
     assert (found.outcome, found.kpi, found.scope, found.end) == ("extra", "fastest", B, END + 1_000)
     assert found.computed_n is None
 
 
 def test_quantiles_may_be_off_by_their_bins_and_by_no_more(data: Path) -> None:
     tamper(data, f"UPDATE value SET value = value * 1.03 WHERE {AT}", "speed_p95", "22", END)
-    assert only(audited(data)).kpi == "speed_p95"
+    assert only(audited(data, "speed_p95", "speed")).kpi == "speed_p95"
 
 
 def test_differences_come_in_order_of_time(data: Path) -> None:
     for back in (0, 2, 1):
         tamper(data, f"UPDATE value SET n = 0 WHERE {AT}", "speed", A, END - back * 10 * MINUTE)
-    assert [found.end for found in audited(data).differences] == [END - back * 10 * MINUTE for back in (2, 1, 0)]
+    assert [found.end for found in audited(data, "speed").differences] == [END - back * 10 * MINUTE for back in (2, 1, 0)]
 
 
 def test_a_part_of_the_afternoon_needs_only_a_part_of_the_journal(lived: Path) -> None:
-    whole, part = audited(lived), audited(lived, Span(NOON + 3 * HOUR, NOON + 3 * HOUR + 30 * MINUTE))
+    whole, part = audited(lived, "speed"), audited(lived, "speed", span=LATER)
     assert part.wrong == part.total("unknown") == 0
     assert 0 < part.compared < whole.compared / 4
 
@@ -258,7 +265,7 @@ def test_windows_from_before_the_journals_first_record_are_counted_and_not_compa
 
     tamper(data, f"UPDATE value SET n = n + 1 WHERE {AT}", "speed", A, END)  # nobody can know any more
     asyncio.run(trim())
-    report = audited(data)
+    report = audited(data, "speed", "wait")
     assert report.differences == []
     assert report.windows["speed"]["unknown"] > 50
     assert report.windows["speed"]["equal"] > 20
@@ -274,7 +281,7 @@ def test_a_window_that_history_changes_meanwhile_is_not_compared(data: Path) -> 
             done.append(stage)
             tamper(data, f"UPDATE value SET n = n - 1, revision = revision + 1 WHERE {AT}", "speed", A, END)
 
-    report = audited(data, progress=meanwhile)
+    report = audited(data, "speed", progress=meanwhile)
     assert (report.wrong, report.total("moving")) == (0, 1)
 
 
@@ -282,7 +289,7 @@ def test_an_audit_neither_waits_for_a_writer_nor_holds_one_up(data: Path) -> Non
     writer = sqlite3.connect(data / "journal.sqlite", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     before = (data / "journal.sqlite").read_bytes()
-    assert audited(data).wrong == 0
+    assert audited(data, "speed").compared > 100
     writer.execute("UPDATE tail SET bytes = bytes")
     writer.execute("ROLLBACK")
     writer.close()

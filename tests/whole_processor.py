@@ -17,11 +17,14 @@ BEAT_MS = 500
 
 
 class WholeProcessor:
-    """Everything between the bridge's callback and the database, over the files that `ioc up` keeps in a folder."""
+    """Everything between the bridge's callback and the database, over the files that `ioc up` keeps in a folder.
 
-    def __init__(self, definitions: Definitions, folder: Path, now: int, partitions: int = 3) -> None:
+    `database` is a URL, for history elsewhere.
+    """
+
+    def __init__(self, definitions: Definitions, folder: Path, now: int, partitions: int, database: str = "") -> None:
         self.journal = SqliteJournal.open(folder / "journal.sqlite", partitions)
-        self.store = SqlStore(f"sqlite:///{folder / 'history.sqlite'}")
+        self.store = SqlStore(database or f"sqlite:///{folder / 'history.sqlite'}")
         self.store.migrate()
         self._catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, {})
         self._packer = Packer("bridge", partitions, {})
