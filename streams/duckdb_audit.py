@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import numpy as np
 
-from sensors import batch as batches
+from sensors.batch import decode
 from sensors.decoders.senml import FUTURE_ALLOWED_MS
 from sensors.journal import JournalReader, Record
 from sensors.topic import partition_of
@@ -102,7 +102,7 @@ class DuckdbAudit:
                 for record in records:
                     if record.offset >= end:
                         break
-                    batch = batches.decode(record.batch)
+                    batch = decode(record.batch)
                     if record.offset != offset or offset == begins[part]:  # what retention dropped is not known
                         known_from = batch.sealed_at if record.offset else 0
                     self._testimony.hear(record.offset, batch)
@@ -241,7 +241,7 @@ async def _begin(journal: JournalReader, part: int, end: int, wanted: int) -> in
     while high - low > 1:
         middle = (low + high) // 2
         found: list[Record] = await journal.read(part, middle, 1)
-        if found and found[0].offset < high and batches.decode(found[0].batch).sealed_at <= wanted:
+        if found and found[0].offset < high and decode(found[0].batch).sealed_at <= wanted:
             low = found[0].offset
         else:
             high = middle

@@ -247,7 +247,8 @@ def test_quantiles_may_be_off_by_their_bins_and_by_no_more(data: Path) -> None:
 def test_differences_come_in_order_of_time(data: Path) -> None:
     for back in (0, 2, 1):
         tamper(data, f"UPDATE value SET n = 0 WHERE {AT}", "speed", A, END - back * 10 * MINUTE)
-    assert [found.end for found in audited(data, "speed").differences] == [END - back * 10 * MINUTE for back in (2, 1, 0)]
+    found = audited(data, "speed").differences
+    assert [difference.end for difference in found] == [END - back * 10 * MINUTE for back in (2, 1, 0)]
 
 
 def test_a_part_of_the_afternoon_needs_only_a_part_of_the_journal(lived: Path) -> None:
