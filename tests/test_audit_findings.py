@@ -68,6 +68,20 @@ def test_a_rating_that_is_told_again_after_hours_of_silence_is_not_counted_again
 
 
 @found
+def test_a_ticket_lives_through_its_day_however_short_the_longest_lateness_is() -> None:
+    """Tickets are forgotten after twice the longest lateness of any kind: four hours here, two days as shipped."""
+    feed, beats = Feed(catalogue()), []
+    feed.tell((DESK, cloudevent("queue", "taken", NOON, 1, ticket="A1"), NOON))
+    for minute in range(0, 270, 10):
+        beats.append(feed.partition.evaluate(NOON + minute * MINUTE))
+        feed.partition.checkpoint(NOON + minute * MINUTE)
+    called = NOON + 270 * MINUTE
+    feed.tell((DESK, cloudevent("queue", "called", called, 2, ticket="A1"), called))
+    beats += [feed.partition.evaluate(now) for now in (called, called + 2 * HOUR)]
+    assert any(kpi == "wait" for kpi, _ in figures(beats))
+
+
+@found
 def test_a_desks_event_that_is_too_late_is_too_late_in_the_same_beat_too() -> None:
     """Its step is taken into the ticket's life by the watermark before the beat, and completes a wait later."""
     steps = [
