@@ -19,6 +19,7 @@ from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, SummaryRow
+from streams.fault import What
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -83,6 +84,8 @@ class Engine:
         self._drained = asyncio.Event()
         self._commands_done: set[str] = set()
         self._backlog: dict[str, bytes | None] = {}
+        self.waits: dict[What, tuple[int, str]] = {}
+        """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
 
     @property
     def owned(self) -> list[int]:
@@ -260,9 +263,13 @@ class Engine:
 
     async def _try_commit(self, checkpoint: Checkpoint) -> bool | None:
         """True: written; False: fenced; None: the database does not answer, the same checkpoint waits."""
+        since, _ = self.waits.setdefault("checkpoint_waits", (self._clock(), ""))
         try:
-            return await asyncio.to_thread(self._store.commit, checkpoint)
+            committed = await asyncio.to_thread(self._store.commit, checkpoint)
+            self.waits.pop("checkpoint_waits", None)
+            return committed
         except Unavailable as reason:
+            self.waits["checkpoint_waits"] = since, str(reason)
             log.warning("checkpoint waits", partition=checkpoint.partition, reason=str(reason))
             return None
 

@@ -13,6 +13,8 @@ Keys, and the JSON value behind each:
     l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "readings", "at"}
     b:<bridge>        {"pending", "at"}: the bridge's newest heartbeat
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
+    f:<what>          {"what", "since": ms, "at": ms, "vi", "en", "detail"}: what ails the centre itself
+                      (streams.fault); deleted when it is over, not believed 15 s after `at`
     p:<partition>     {"watermark": ms, "offset": int, "lag": int, "at": ms}: the worker's progress
 """
 
