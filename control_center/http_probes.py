@@ -64,8 +64,8 @@ def probe_routes(context: Context) -> APIRouter:
 
 
 def _described(fault: Fault) -> dict[str, str]:
-    detail = f" ({fault.detail})" if fault.detail else ""
-    return {"what": fault.what, "vi": fault.vi + detail, "en": fault.en + detail}
+    """Without its detail, which names files: anybody may ask."""
+    return {"what": fault.what, "vi": fault.vi, "en": fault.en}
 
 
 async def _database_fault(context: Context) -> str:

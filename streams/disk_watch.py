@@ -13,7 +13,7 @@ from sensors.disk_room import DiskGauge
 from sensors.errors import Unavailable
 from sensors.mqtt_probe import MqttProbe
 from sensors.room import RESUME_FACTOR
-from streams.fault import Fault, What, changes, fold
+from streams.fault import Fault, Seen, What, changes, fold
 from streams.live import LiveStore
 
 LOOK_S = 1.0
@@ -21,7 +21,7 @@ WAITS_MS = 3_000
 """A transaction may wait for another's fsync; what takes longer is told."""
 
 BRIDGE_SILENT_MS = 10_000
-Source = Callable[[int], Mapping[What, str]]
+Source = Callable[[int], Mapping[What, Seen]]
 log = structlog.get_logger("faults")
 
 
@@ -44,7 +44,7 @@ class FaultWatch:
     async def look(self) -> None:
         """One look; a live store that does not answer is told at the next one."""
         now = self._clock()
-        seen: dict[What, str] = {}
+        seen: dict[What, Seen] = {}
         for source in self.sources:
             seen |= source(now)
         faults = fold(self._told, seen, now)
@@ -69,15 +69,15 @@ class FaultWatch:
 def disk_source(gauge: DiskGauge) -> Source:
     """The room of a disk."""
 
-    def look(_: int) -> Mapping[What, str]:
+    def look(_: int) -> Mapping[What, Seen]:
         try:
             level = gauge.look()
         except Unavailable as reason:
-            return {"journal_waits": str(reason)}
+            return {"journal_waits": Seen(detail=str(reason))}
         free, limits = gauge.room.free, gauge.limits
         if level == "full":
-            return {"disk_full": f"{_megabytes(free)} < {_megabytes(int(limits.full * RESUME_FACTOR))}"}
-        return {"disk_low": f"{_megabytes(free)} < {_megabytes(limits.low_of(gauge.room))}"} if level == "low" else {}
+            return {"disk_full": _left(free, int(limits.full * RESUME_FACTOR))}
+        return {"disk_low": _left(free, limits.low_of(gauge.room))} if level == "low" else {}
 
     return look
 
@@ -85,8 +85,8 @@ def disk_source(gauge: DiskGauge) -> Source:
 def waits_source(waiting: Mapping[What, tuple[int, str]]) -> Source:
     """What an engine waits for, and since when (ms UTC) with the reason in words: told after WAITS_MS."""
 
-    def look(now: int) -> Mapping[What, str]:
-        return {what: reason for what, (since, reason) in list(waiting.items()) if now - since >= WAITS_MS}
+    def look(now: int) -> Mapping[What, Seen]:
+        return {what: Seen(detail=reason) for what, (since, reason) in list(waiting.items()) if now - since >= WAITS_MS}
 
     return look
 
@@ -97,13 +97,13 @@ def bridge_source(newest: Callable[[], int | None], started: int) -> Source:
     Not the heartbeats that the engine has read: while it catches up, those are old.
     """
 
-    def look(now: int) -> Mapping[What, str]:
+    def look(now: int) -> Mapping[What, Seen]:
         try:
             heard = newest()
         except Unavailable as reason:
-            return {"journal_waits": str(reason)}
+            return {"journal_waits": Seen(detail=str(reason))}
         silent_ms = now - max(heard or 0, started)
-        return {"bridge_silent": ""} if silent_ms > BRIDGE_SILENT_MS else {}
+        return {"bridge_silent": Seen()} if silent_ms > BRIDGE_SILENT_MS else {}
 
     return look
 
@@ -111,11 +111,12 @@ def bridge_source(newest: Callable[[], int | None], started: int) -> Source:
 def broker_source(probe: MqttProbe) -> Source:
     """The embedded broker, by what it acknowledges."""
 
-    def look(now: int) -> Mapping[What, str]:
-        return {"broker_deaf": ""} if probe.is_deaf(now) else {}
+    def look(now: int) -> Mapping[What, Seen]:
+        return {"broker_deaf": Seen()} if probe.is_deaf(now) else {}
 
     return look
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 2**20:,.0f} MB".replace(",", "\u202f")
+def _left(free: int, needed: int) -> Seen:
+    left, wanted = f"{free >> 20}\u00a0MB", f"{needed >> 20}\u00a0MB"
+    return Seen(f"còn {left}, cần {wanted}", f"{left} left, {wanted} needed")

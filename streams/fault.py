@@ -40,8 +40,16 @@ WORDS: dict[What, Words] = {
 }
 
 
+class Seen(NamedTuple):
+    """What a look saw of a fault: figures in words for people, and the machine's own reason as `detail`."""
+
+    vi: str = ""
+    en: str = ""
+    detail: str = ""
+
+
 class Fault(msgspec.Struct, frozen=True):
-    """The JSON behind `f:<what>`. `since` and `at` in ms UTC; `detail` in figures, for both languages."""
+    """The JSON behind `f:<what>`. `since` and `at` in ms UTC; `detail` is the machine's own reason, if any."""
 
     what: What
     since: int
@@ -55,16 +63,15 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Fault).decode
 
 
-def fold(told: Mapping[What, Fault], seen: Mapping[What, str], now: int) -> dict[What, Fault]:
-    """The faults at `now`: `seen` gives the detail of each, `told` what was said before (so since when)."""
+def fold(told: Mapping[What, Fault], seen: Mapping[What, Seen], now: int) -> dict[What, Fault]:
+    """The faults at `now`: `seen` by this look, `told` what was said before (so since when)."""
     found = {}
-    for what, detail in seen.items():
+    for what, look in seen.items():
         before = told.get(what)
-        if before is not None and before.detail == detail and now - before.at < AGAIN_MS:
-            found[what] = before
-        else:
-            since = now if before is None else before.since
-            found[what] = Fault(what, since, now, WORDS[what].vi, WORDS[what].en, detail)
+        vi, en = (f"{words} – {more}" if more else words for words, more in zip(WORDS[what], look, strict=False))
+        fault = Fault(what, now if before is None else before.since, now, vi, en, look.detail)
+        is_news = before is None or now - before.at >= AGAIN_MS or (before.vi, before.detail) != (vi, look.detail)
+        found[what] = fault if is_news or before is None else before
     return found
 
 

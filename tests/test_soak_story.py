@@ -30,13 +30,13 @@ SAMPLES_MOST = 240
 SAMPLE_LEAST_S = 3.0
 KINDS = {"traffic": ("speed", "km/h", 40), "noise": ("laeq", "dB", 55)}
 
-IDENTITY_BYTES = 64
+IDENTITY_BYTES = 24
 """What the engine may keep of a message until its lateness is over, so that it knows a duplicate."""
 
 SHARE_MOST = 0.03
 """A rise over the second half that is called flat: 3 % of the level, or MB_MOST, whichever is more …"""
 
-MB_MOST = {"supervisor": 1.5, "broker": 4.0, "engine": 6.0, "bridge": 3.0}
+MB_MOST = {"supervisor": 1.5, "broker": 4.0, "engine": 4.0, "bridge": 3.0}
 """… allocators and garbage collectors hold what they had at their busiest; the broker is Go."""
 
 HEAP_MB_MOST = 0.25
