@@ -17,8 +17,12 @@ from sensors.errors import Unavailable
 from sensors.room import Level
 
 LOOK_S = 1.0
-AGAIN_S = 30.0
-"""A broker that was started afresh gets this long before it is judged again."""
+FIRST_ASK_S = 20.0
+"""What has been started (afresh) gets this long before it is judged."""
+
+ASK_S = 5.0
+TOLD_DEAF = 4
+"""Asked so often in a row: with the probe's own patience some 27 s, more than one that is only busy needs."""
 
 BROKER = "broker"
 log = structlog.get_logger("supervisor")
@@ -34,19 +38,23 @@ async def room_on(gauge: DiskGauge) -> None:
 
 async def watch_broker(supervisor: Supervisor, gauge: DiskGauge, host: str, port: int) -> None:
     """For ever: end the broker when it must not go on; the supervisor starts it again as soon as it may."""
+    told_deaf = 0
     loop = asyncio.get_running_loop()
-    judged_from = loop.time() + AGAIN_S
+    ask_at = loop.time() + FIRST_ASK_S
     while True:
         await asyncio.sleep(LOOK_S)
         if _level(gauge) == "full":
             if supervisor.pid(BROKER) is not None:
                 log.warning("disk full: the broker is stopped until there is room", free_mb=gauge.room.free >> 20)
                 await supervisor.end(BROKER)
-            judged_from = loop.time() + AGAIN_S
-        elif loop.time() >= judged_from and await asyncio.to_thread(_is_deaf, host, port):
-            log.warning("the broker does not acknowledge; it is started afresh")
-            await supervisor.end(BROKER)
-            judged_from = loop.time() + AGAIN_S
+            ask_at, told_deaf = loop.time() + FIRST_ASK_S, 0
+        elif loop.time() >= ask_at:
+            ask_at = loop.time() + ASK_S
+            told_deaf = told_deaf + 1 if await asyncio.to_thread(_is_deaf, host, port) else 0
+            if told_deaf >= TOLD_DEAF:
+                log.warning("the broker does not answer its probe; it is started afresh")
+                await supervisor.end(BROKER)
+                ask_at, told_deaf = loop.time() + FIRST_ASK_S, 0
 
 
 def _level(gauge: DiskGauge) -> Level:

@@ -226,6 +226,23 @@ def test_engine_and_bridge_are_killed_on_a_full_disk_and_come_back_to_say_why_no
     assert (ends(centre, "engine"), ends(centre, "bridge")) == (1, 1)
 
 
+def test_a_broker_that_keeps_its_write_error_is_told_of_and_started_afresh(disk: Disk) -> None:
+    """Nothing kept back: the broker itself meets the end of the disk, and stays deaf when there is room again."""
+    with Centre(disk.folder, "--no-simulate", environment={"IOC_DISK_LOW_MB": "0", "IOC_DISK_FULL_MB": "0"}) as centre:
+        centre.ready()
+        with Devices(centre.mqtt_port) as devices:
+            centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
+            disk.leave(0)
+            centre.until(lambda: "broker_deaf" in reasons(centre), "a broker that does not acknowledge is told of", 40)
+            stands_still(centre, devices)
+            disk.make_room()
+            centre.until(lambda: not reasons(centre), "it is ready again", 90)
+            assert ends(centre, "broker") >= 1, "it did not come back to its senses by itself"
+            published = devices.end()
+        assert_all_counted(centre, published)
+        assert (ends(centre, "engine"), ends(centre, "bridge")) == (0, 0)
+
+
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Somebody else's transaction: every commit of others waits."""
