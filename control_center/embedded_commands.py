@@ -23,7 +23,7 @@ from control_center.process_supervisor import Child, Supervisor, port_answers
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from sensors import nats_broker
-from sensors.disk_room import DiskGauge, limits_of
+from sensors.disk_room import DiskGauge, limits_of, room_of
 from sensors.errors import SettingsError, Unavailable
 from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
@@ -127,6 +127,11 @@ def _children(
     return children
 
 
+def _free_mb(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return room_of(there).free >> 20
+
+
 def _healthy(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1) as answer:
@@ -185,7 +190,9 @@ def up(
         console.print(f"[red]{reason}[/]", highlight=False)
         raise typer.Exit(2) from reason
     except (Unavailable, OSError) as reason:
-        console.print(f"[red]--data {folder}: chưa mở được / cannot be opened now: {reason}[/]", highlight=False)
+        free = _free_mb(folder)
+        why = f"chưa mở được, đĩa còn {free} MB / cannot be opened now, {free} MB left on its disk"
+        console.print(f"[red]--data {folder}: {why}: {reason}[/]", highlight=False)
         raise typer.Exit(1) from reason
     console.print(f"Dữ liệu / data: {folder}", highlight=False)
     if password is not None:
