@@ -22,7 +22,7 @@ from control_center.process_supervisor import Child, Supervisor
 from sensors.batch import Batch
 from sensors.disk_room import DiskGauge, limits_of, room_of
 from sensors.errors import SettingsError, Unavailable
-from sensors.mqtt_probe import DEAF_MS, MqttProbe
+from sensors.mqtt_probe import DEAF_MS, EVERY_MS, MqttProbe
 from sensors.room import FULL_BYTES, LOW_BYTES, LOW_BYTES_MOST, Limits, Room, level_of
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
@@ -287,18 +287,22 @@ def test_a_broker_that_does_not_acknowledge_is_deaf_and_one_that_does_is_not() -
         now = NOW
         probe = MqttProbe(HOST, broker.port, lambda: now)
         probe.start()
+
+        async def until_heard() -> None:
+            nonlocal now
+            async with asyncio.timeout(30):
+                while probe.is_deaf(now):
+                    await asyncio.sleep(0.05)
+                    now += EVERY_MS
+
         try:
-            async with asyncio.timeout(20):
-                now = NOW + 1_000
-                while probe.is_deaf(NOW + DEAF_MS + 1):
-                    await asyncio.sleep(0.02)
+            now = NOW + DEAF_MS + 1
+            await until_heard()
             os.kill(broker.process.pid, signal.SIGSTOP)
-            now = NOW + 20_000
+            now += DEAF_MS + 1
             assert probe.is_deaf(now)
             os.kill(broker.process.pid, signal.SIGCONT)
-            async with asyncio.timeout(20):
-                while probe.is_deaf(now):
-                    await asyncio.sleep(0.02)
+            await until_heard()
         finally:
             os.kill(broker.process.pid, signal.SIGCONT)
             await asyncio.to_thread(probe.stop)
@@ -317,7 +321,7 @@ def test_an_engine_tells_what_it_waits_for_while_the_database_hangs_and_not_afte
         await engine.own(0)
         holder = sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        beat = asyncio.create_task(engine.beat(final=True))
+        beat = asyncio.create_task(engine.beat(NOW, final=True))
         async with asyncio.timeout(20):
             while not engine.waits:
                 await asyncio.sleep(0)
