@@ -14,6 +14,8 @@ Keys, and the JSON value behind each:
                       "sent", "numbered", "unreadable", "missing"}
     b:<bridge>        {"pending", "arrived", "repeated", "at"}: the newest of the bridge (sensors.batch)
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
+    f:<what>          {"what", "since": ms, "at": ms, "vi", "en", "detail"}: what ails the centre itself
+                      (streams.fault); deleted when it is over, not believed 15 s after `at`
     p:<partition>     {"watermark": ms, "offset": int, "lag": int, "at": ms}: the worker's progress
 """
 

@@ -2,6 +2,7 @@
 // The wall. Frames only overwrite state; drawing happens in animation frames; digits change once a second.
 import { worstByScope } from "./alerts.js";
 import { AlertList } from "./alert_list.js";
+import { FaultStrip } from "./fault_strip.js";
 import { silentUnits, titleOn } from "./figures.js";
 import { Header } from "./header.js";
 import { LedgerStrip } from "./ledger_strip.js";
@@ -21,6 +22,7 @@ const SHIFT_MS = 180_000;
 const FAR_TILES = 4;
 const FAR_ROWS = 3;
 const ROW_REM = 3.36;
+const FAR_ROW_REM = 7;
 const INSURANCE_HOUR = "03";
 
 dress(["dusk", "day", "night"]);
@@ -30,6 +32,7 @@ say(one("#alerts-none"), words.none);
 const header = new Header();
 const list = new AlertList();
 const strip = new LedgerStrip();
+const faults = new FaultStrip();
 const map = new PlaceMap();
 
 class Wall {
@@ -162,6 +165,7 @@ class Wall {
     for (const tile of this._tiles) tile.judge(now, alerts, this._place);
     this._chooseFar();
     header.count(alerts, replica.more);
+    faults.show(replica, now);
     map.show(worstByScope(alerts), silentUnits(replica.values.get("s:silent") ?? {}));
     list.show(alerts, replica.more, (scope) => this._names.get(scope) ?? (scope === this._place ? this._whole(now) : scope));
     list.tick(now, this.times);
@@ -199,9 +203,9 @@ class Wall {
     for (const trend of this._trends) trend.resize(rem);
     map.place();
     list.refit();
-    const fits = Math.floor(one("#alert-rows").clientHeight / (ROW_REM * rem) + 0.05);
+    const fits = Math.floor(one("#alert-rows").clientHeight / ((isFar ? FAR_ROW_REM : ROW_REM) * rem) + 0.05);
     const isWide = innerWidth / innerHeight > 2.5;
-    list.room = isFar ? FAR_ROWS : isWide ? fits : Math.min(fits, this._rows);
+    list.room = isFar ? Math.min(fits, FAR_ROWS) : isWide ? fits : Math.min(fits, this._rows);
   }
 
   _nextSecond() {

@@ -15,6 +15,7 @@ const VI = {
   old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính",
   ledger: "Sổ thông điệp", received: "Đã nhận", accepted: "Hợp lệ", duplicate: "Trùng", too_late: "Quá muộn",
   rejected: "Bị loại", in_flight: "Đang xử lý", difference: "Chênh lệch", pending: "Chờ ở cầu nối", silentSources: "Nguồn im lặng",
+  fault: "Lỗi hệ thống", faultWarning: "Cảnh báo hệ thống", faultsMore: "và {n} lỗi nữa",
   second: "giây", minute: "phút", hour: "giờ", day: "ngày",
 };
 
@@ -32,6 +33,7 @@ const EN = {
   old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional",
   ledger: "Message ledger", received: "Received", accepted: "Accepted", duplicate: "Duplicate", too_late: "Too late",
   rejected: "Rejected", in_flight: "In flight", difference: "Difference", pending: "Bridge pending", silentSources: "Silent sources",
+  fault: "System fault", faultWarning: "System warning", faultsMore: "and {n} more",
   second: "s", minute: "min", hour: "h", day: "d",
 };
 
