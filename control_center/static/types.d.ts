@@ -89,6 +89,9 @@ export interface Ledger {
   rejected: number;
   in_flight: number;
   difference: number;
+  sent: number;
+  arrived: number;
+  missing: number;
 }
 
 export interface Title {
@@ -142,6 +145,7 @@ export interface KpiPoint {
   to: number | null;
   as_of: number | null;
   state: string;
+  revision: number;
 }
 
 export interface MapUnit {

@@ -12,9 +12,11 @@ const VI = {
   unclaimed: "Chưa nhận", returned: "đã hết", overdue: "quá", wholeCity: "Toàn TP", whole: "Toàn tỉnh",
   hours: "{n} giờ qua", units: "xã, phường, đặc khu", normal: "bình thường", alerting: "có cảnh báo", silent: "có nguồn im",
   note: "Sơ đồ – không phải ranh giới hành chính",
-  old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính",
+  old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính", corrected: "đã sửa lần {n}",
+  trendCorrected: "kỳ mới chốt đã sửa lần {n}", trendOpen: "điểm cuối tạm tính", trendMarks: "vạch: kỳ đã sửa",
   ledger: "Sổ thông điệp", received: "Đã nhận", accepted: "Hợp lệ", duplicate: "Trùng", too_late: "Quá muộn",
   rejected: "Bị loại", in_flight: "Đang xử lý", difference: "Chênh lệch", pending: "Chờ ở cầu nối", silentSources: "Nguồn im lặng",
+  sent: "Gửi (đánh số)", arrived: "Đã đến", missing: "Thiếu",
   second: "giây", minute: "phút", hour: "giờ", day: "ngày",
 };
 
@@ -29,9 +31,11 @@ const EN = {
   unclaimed: "Unclaimed", returned: "over", overdue: "late", wholeCity: "Citywide", whole: "All units",
   hours: "last {n} hours", units: "communes, wards, zones", normal: "normal", alerting: "with alerts", silent: "silent sources",
   note: "Schematic – not administrative boundaries",
-  old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional",
+  old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional", corrected: "corrected ×{n}",
+  trendCorrected: "newest closed window corrected ×{n}", trendOpen: "last point provisional", trendMarks: "ticks: corrected windows",
   ledger: "Message ledger", received: "Received", accepted: "Accepted", duplicate: "Duplicate", too_late: "Too late",
   rejected: "Rejected", in_flight: "In flight", difference: "Difference", pending: "Bridge pending", silentSources: "Silent sources",
+  sent: "Sent (numbered)", arrived: "Arrived", missing: "Missing",
   second: "s", minute: "min", hour: "h", day: "d",
 };
 
@@ -68,6 +72,13 @@ export function fineAge(ms) {
 /** The one of `name_vi` and `name_en` that is the page's. @param {any} record @param {string} name @returns {string} */
 export function own(record, name) {
   return record[`${name}_${lang}`] || record[`${name}_vi`] || record[`${name}_en`] || "";
+}
+
+/** What a value's newest windows are worth, where that is not final: corrected before provisional. @param {import("./series").Series} series */
+export function trustOf(series) {
+  const corrected = series.correctedLast();
+  if (corrected) return words.corrected.replace("{n}", number(corrected));
+  return series.isOpen() ? words.provisional : "";
 }
 
 /** Times of the place's zone. */
