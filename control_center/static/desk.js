@@ -10,6 +10,7 @@ import { ledgerOf, titleOn } from "./figures.js";
 import { html, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { Sound } from "./sound.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
@@ -42,6 +43,7 @@ class Desk {
       described: (meta) => {
         this._names = new Map(meta.units);
         this._times = new Times(meta.place.zone);
+        tellReplay(meta.replay, this._times);
         this._later();
       },
       changed: () => this._later(),
@@ -135,16 +137,21 @@ class Desk {
     requestAnimationFrame(() => document.querySelector('[data-chosen="true"]')?.scrollIntoView({ block: "nearest" }));
   }
 
+  /** What was cannot be acted on. */
+  _canAct() {
+    return this._me !== null && mayAct(this._me) && !isReplay();
+  }
+
   /** @param {string} id */
   async _take(id) {
     const alert = this._link.replica.values.get(`a:${id}`);
-    if (!alert || !isUnclaimed(alert) || this._waiting.has(id)) return;
+    if (!this._canAct() || !alert || !isUnclaimed(alert) || this._waiting.has(id)) return;
     await this._send("acknowledge", id);
   }
 
   /** @param {string} op @param {string} id @param {object} [body] @returns {Promise<boolean>} */
   async _send(op, id, body) {
-    if (!this._me) return false;
+    if (!this._me || !this._canAct()) return false;
     const revision = this._link.replica.values.get(`a:${id}`)?.revision ?? 0;
     this._waiting.set(id, { op, since: this._link.clock.now(), revision });
     this._error = "";
@@ -200,13 +207,13 @@ class Desk {
     if (Number.isNaN(now)) return;
     this._settle();
     const alerts = this._alerts();
-    this._sound.heed(alerts.filter((alert) => alert.severity === "critical" && isUnclaimed(alert)).map(({ id }) => id));
+    if (!isReplay()) this._sound.heed(alerts.filter((alert) => alert.severity === "critical" && isUnclaimed(alert)).map(({ id }) => id));
     const live = alerts.find(({ id }) => id === this._detail.id);
     this._detail.keepFresh(live, now, this._times);
     if (this._tab === "rejections") this._rejections.keepFresh();
     if (performance.now() - this._rateAt > RATE_AGAIN_MS) void this._askRate(now);
     const desk = {
-      now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._me !== null && mayAct(this._me),
+      now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._canAct(),
       nameOf: (/** @type {Alert} */ alert) => this._nameOf(alert), choose: (/** @type {string} */ id) => this._choose(id),
       take: (/** @type {string} */ id) => void this._take(id), close: () => this._choose(""),
       comment: (/** @type {string} */ id, /** @type {string} */ text) => this._send("comment", id, { text }),
@@ -230,9 +237,9 @@ class Desk {
         @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab === "rejections" ? nothing : html`<b>${number(counts[tab])}</b>`}</button>`)}</nav>
       <input id="search" type="search" placeholder=${deskWords.search} aria-label=${deskWords.searching} .value=${this._search}
         @input=${(/** @type {Event} */ event) => { this._search = /** @type {HTMLInputElement} */ (event.target).value; this._later(); }}>
-      <span class="link"><i class="lamp"></i>${words[state]} · ${fineAge(this._link.silence())}</span>
-      <b class="clock">${this._times.second(now)}</b>
-      <button class="plain" aria-pressed=${String(this._sound.isOn)} @click=${() => { this._sound.toggle(); this._later(); }}>${deskWords.sound}: ${this._sound.isOn ? deskWords.on : deskWords.off}</button>
+      <span class="link"><i class="lamp"></i>${isReplay() && state === "live" ? words.replayed : words[state]} · ${fineAge(this._link.silence())}</span>
+      <b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.second(now)}</b>
+      <button class="plain" id="sound" ?disabled=${isReplay()} aria-pressed=${String(this._sound.isOn)} @click=${() => { this._sound.toggle(); this._later(); }}>${deskWords.sound}: ${this._sound.isOn ? deskWords.on : deskWords.off}</button>
       <span id="me">${this._me?.name ?? ""}</span><button class="plain" id="logout" @click=${() => void logOut(this._me)}>${deskWords.logout}</button>
       ${this._error ? html`<p id="error" role="alert">${this._error}</p>` : nothing}
       ${state === "down" ? html`<p id="down" role="alert">${words.banner.replace("{age}", age(this._link.silence()))}</p>` : nothing}`;
@@ -243,7 +250,7 @@ class Desk {
     const rows = this._link.replica.under("l:").map(([, row]) => row);
     const sum = ledgerOf(rows);
     const parts = /** @type {const} */ (["accepted", "duplicate", "too_late", "rejected", "in_flight"]);
-    return html`<span class="keys"><kbd>↑</kbd> <kbd>↓</kbd> ${deskWords.choosing} · <kbd>A</kbd> ${deskWords.take.toLowerCase()} · <kbd>C</kbd> ${deskWords.comment.toLowerCase()} · <kbd>/</kbd> ${deskWords.searching} · <kbd>Esc</kbd> ${deskWords.closing}</span>
+    return html`<span class="keys"><kbd>↑</kbd> <kbd>↓</kbd> ${deskWords.choosing} · ${this._canAct() ? html`<kbd>A</kbd> ${deskWords.take.toLowerCase()} · <kbd>C</kbd> ${deskWords.comment.toLowerCase()} · ` : nothing}<kbd>/</kbd> ${deskWords.searching} · <kbd>Esc</kbd> ${deskWords.closing}</span>
       ${rows.length ? html`<span class="sum" data-balanced=${String(sum.difference === 0)}>${words.received} <b>${number(sum.received)}</b> = ${parts.map((name, at) => html`${at ? " + " : ""}<b>${number(sum[name])}</b> ${words[name].toLowerCase()}`)} · ${words.difference.toLowerCase()} <b>${number(sum.difference)}</b></span>` : nothing}
       <span class="rate">${this._rate}</span>`;
   }

@@ -5,6 +5,7 @@ import { headlineOf, stateOf } from "./desk_queue.js";
 import { deskWords, fill } from "./desk_words.js";
 import { html, markOf, nothing } from "./lit.js";
 import { ask, lang } from "./page.js";
+import { isReplay } from "./replay.js";
 import { Trend } from "./trend.js";
 import { age, number, own } from "./words.js";
 
@@ -113,7 +114,7 @@ export class Detail {
       ${kpi ? html`<h3>${deskWords.history}: ${own(kpi, "name")}</h3>${this._chart}${this._origin(kpi, desk)}` : nothing}
       <h3>${deskWords.log}</h3>
       <ol class="log">${(this.answer?.steps ?? []).map((step) => html`<li data-op=${step.op}><b>${desk.times.near(step.at, desk.now)}</b><span>${stepWords(step)}</span></li>`)}</ol>
-      ${desk.canAct ? this._form(alert, desk) : html`<p class="dim">${deskWords.readOnly}</p>`}`;
+      ${desk.canAct ? this._form(alert, desk) : html`<p class="dim read-only">${isReplay() ? deskWords.replayOnly : deskWords.readOnly}</p>`}`;
   }
 
   /** @param {Kpi} kpi @param {{now: number, times: import("./words").Times}} desk */

@@ -16,7 +16,7 @@ const VI = {
   provisional: "tạm tính, cửa sổ chưa đóng", final: "đã chốt", corrected: "đã sửa lần {n}", unknown: "chưa có số liệu", source: "căn cứ",
   choosing: "chọn", searching: "tìm", closing: "đóng", rate: "10 phút qua: {n} cảnh báo mới (mục tiêu ≤ 1)",
   time: "Thời điểm", reason: "Lý do", topic: "Chủ đề", detail: "Chi tiết", payload: "Nội dung gửi", place: "Vị trí", noRejections: "Chưa có thông điệp nào bị loại",
-  refused: "Bị máy chủ MQTT từ chối", readOnly: "Tài khoản này chỉ xem", since: "mở {age}", device: "thiết bị", offline: "không gửi được: mất kết nối với máy chủ",
+  refused: "Bị máy chủ MQTT từ chối", readOnly: "Tài khoản này chỉ xem", replayOnly: "Đang phát lại: chỉ xem, không thao tác được", since: "mở {age}", device: "thiết bị", offline: "không gửi được: mất kết nối với máy chủ",
   readingsAll: "Số đo", older: "cũ hơn",
 };
 
@@ -35,7 +35,7 @@ const EN = {
   provisional: "provisional, the window is open", final: "final", corrected: "corrected, revision {n}", unknown: "no data yet", source: "by",
   choosing: "choose", searching: "find", closing: "close", rate: "Last 10 minutes: {n} new alerts (target ≤ 1)",
   time: "Time", reason: "Reason", topic: "Topic", detail: "Detail", payload: "Payload", place: "Where", noRejections: "No message has been rejected",
-  refused: "Refused by the MQTT broker", readOnly: "This account is read only", since: "open {age}", device: "device", offline: "not sent: the server cannot be reached",
+  refused: "Refused by the MQTT broker", readOnly: "This account is read only", replayOnly: "Replay: to be looked at only, nothing can be done", since: "open {age}", device: "device", offline: "not sent: the server cannot be reached",
   readingsAll: "Readings", older: "older",
 };
 

@@ -8,6 +8,7 @@ import { leaderWords } from "./leader_words.js";
 import { html, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./leader_parts").Target} Target */
@@ -30,6 +31,7 @@ class Leader {
         this._names = new Map(meta.units);
         this._times = new Times(meta.place.zone);
         this._refused = 0;
+        tellReplay(meta.replay, this._times);
         this._later();
       },
       changed: () => this._later(),
@@ -80,7 +82,7 @@ class Leader {
   _head(alerts, now) {
     const counts = countBySeverity(alerts);
     const title = this._title(now);
-    return html`<div class="line"><span class="link"><i class="lamp"></i>${words[this._link.state]} · ${fineAge(this._link.silence())}</span><b>${this._times.minute(now)}</b></div>
+    return html`<div class="line"><span class="link"><i class="lamp"></i>${isReplay() && this._link.state === "live" ? words.replayed : words[this._link.state]} · ${fineAge(this._link.silence())}</span><b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.minute(now)}</b></div>
       <p class="place">${title ? own(title, "name") : ""} · ${this._times.day(now)}</p>
       <h1 id="sentence">${sentence(alerts, counts)}</h1>${threeCounts(counts)}
       ${this._link.state === "down" ? html`<p id="down" role="alert">${words.banner.replace("{age}", age(this._link.silence()))}</p>` : nothing}`;

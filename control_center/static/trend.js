@@ -182,7 +182,7 @@ export class Trend {
   _corrections(chart, context, text, colour) {
     const foot = chart.bbox.top + chart.bbox.height;
     context.save();
-    context.fillStyle = colour("--ink");
+    context.fillStyle = colour("--dim");
     for (let at = 0; at < this.series.length; at += 1) {
       if (/** @type {number} */ (this.series.revisions[at]) <= 0) continue;
       const x = chart.valToPos(this._seconds[at], "x", true);

@@ -119,6 +119,13 @@ export interface Meta {
   kpis: Kpi[];
   units: [string, string][];
   place: { code: string; zone: string; titles: Title[] };
+  replay?: Replay | null;
+}
+
+export interface Replay {
+  from: number;
+  to: number;
+  speed: number;
 }
 
 export interface DeltaFrame {

@@ -9,11 +9,12 @@ import { LiveLink } from "./live_link.js";
 import { PlaceMap } from "./map.js";
 import { ask, dress, made, one, say, tag, wallName } from "./page.js";
 import { rank } from "./alerts.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { revisionOf } from "./series.js";
 import { SPARK_MS, Tile } from "./tile.js";
 import { Trend } from "./trend.js";
 import { Past } from "./wall_past.js";
-import { own, Times, words } from "./words.js";
+import { own, Times, trustOf, words } from "./words.js";
 
 /** @typedef {import("./types").Meta} Meta */
 /** @typedef {import("./types").Alert} Alert */
@@ -24,6 +25,7 @@ const SHIFT_MS = 180_000;
 const FAR_TILES = 4;
 const FAR_ROWS = 3;
 const ROW_REM = 3.36;
+const FAR_ROW_REM = 7;
 const INSURANCE_HOUR = "03";
 
 dress(["dusk", "day", "night"]);
@@ -78,8 +80,15 @@ class Wall {
     if (this._described && this._described !== described) this.link.reloadSoon();
     if (!this._described) this._build(meta);
     this._described = described;
+    if (tellReplay(meta.replay, this.times)) this._turnTo();
     this._past.again();
     this._later();
+  }
+
+  /** Another period is shown than before: what is known of the past is not about it. */
+  _turnTo() {
+    this._past.forget();
+    this._resized();
   }
 
   /** @param {Meta} meta */
@@ -214,9 +223,9 @@ class Wall {
     map.place();
     list.refit();
     strip.fit();
-    const fits = Math.floor(one("#alert-rows").clientHeight / (ROW_REM * rem) + 0.05);
+    const fits = Math.floor(one("#alert-rows").clientHeight / ((isFar ? FAR_ROW_REM : ROW_REM) * rem) + 0.05);
     const isWide = innerWidth / innerHeight > 2.5;
-    list.room = isFar ? FAR_ROWS : isWide ? fits : Math.min(fits, this._rows);
+    list.room = isFar ? Math.min(fits, FAR_ROWS) : isWide ? fits : Math.min(fits, this._rows);
   }
 
   _nextSecond() {
@@ -239,8 +248,9 @@ class Wall {
     this._insure(now);
   }
 
-  /** ms since the slowest worker spoke; NaN where none did. @param {number} now */
+  /** ms since the slowest worker spoke; NaN where none did, or where time does not run as ours does. @param {number} now */
   _workerSilent(now) {
+    if (isReplay()) return NaN;
     const rows = this.link.replica.under("p:");
     return rows.length ? now - Math.min(...rows.map(([, row]) => row.at)) : NaN;
   }
@@ -248,9 +258,10 @@ class Wall {
   _drawTrends() {
     for (const { trend, told } of this._trends) {
       trend.draw(this.link.clock.now());
-      say(told, trend.trust());
-      told.hidden = false;
-      told.hidden = told.scrollWidth > told.clientWidth;
+      for (const text of [trend.trust(), trustOf(trend.series), ""]) {
+        say(told, text);
+        if (told.scrollWidth <= told.clientWidth) break;
+      }
     }
   }
 

@@ -12,8 +12,9 @@ const VI = {
   unclaimed: "Chưa nhận", returned: "đã hết", overdue: "quá", wholeCity: "Toàn TP", whole: "Toàn tỉnh",
   hours: "{n} giờ qua", units: "xã, phường, đặc khu", normal: "bình thường", alerting: "có cảnh báo", silent: "có nguồn im",
   note: "Sơ đồ – không phải ranh giới hành chính",
+  replay: "PHÁT LẠI", replayed: "Phát lại", replayClock: "giờ phát lại",
   old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính", corrected: "đã sửa lần {n}",
-  trendCorrected: "kỳ mới chốt đã sửa lần {n}", trendOpen: "điểm cuối tạm tính", trendMarks: "vạch: kỳ đã sửa",
+  trendCorrected: "kỳ mới chốt đã sửa lần {n}", trendOpen: "tạm tính", trendMarks: "vạch: đã sửa",
   ledger: "Sổ thông điệp", received: "Đã nhận", accepted: "Hợp lệ", duplicate: "Trùng", too_late: "Quá muộn",
   rejected: "Bị loại", in_flight: "Đang xử lý", difference: "Chênh lệch", pending: "Chờ ở cầu nối", silentSources: "Nguồn im lặng",
   sent: "Gửi (đánh số)", arrived: "Đã đến", missing: "Thiếu",
@@ -31,8 +32,9 @@ const EN = {
   unclaimed: "Unclaimed", returned: "over", overdue: "late", wholeCity: "Citywide", whole: "All units",
   hours: "last {n} hours", units: "communes, wards, zones", normal: "normal", alerting: "with alerts", silent: "silent sources",
   note: "Schematic – not administrative boundaries",
+  replay: "REPLAY", replayed: "Replay", replayClock: "replayed time",
   old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional", corrected: "corrected ×{n}",
-  trendCorrected: "newest closed window corrected ×{n}", trendOpen: "last point provisional", trendMarks: "ticks: corrected windows",
+  trendCorrected: "last closed corrected ×{n}", trendOpen: "provisional", trendMarks: "ticks: corrected",
   ledger: "Message ledger", received: "Received", accepted: "Accepted", duplicate: "Duplicate", too_late: "Too late",
   rejected: "Rejected", in_flight: "In flight", difference: "Difference", pending: "Bridge pending", silentSources: "Silent sources",
   sent: "Sent (numbered)", arrived: "Arrived", missing: "Missing",
@@ -111,8 +113,8 @@ export class Times {
     return this.date(ms) === this.date(now) ? this.minute(ms) : this._dayMonth.format(ms);
   }
 
-  /** "Thứ Hai, 23/11/2026" @param {number} ms */
-  day(ms) { return `${this._weekday.format(ms)}, ${this._day.format(ms)}`; }
+  /** "Thứ Hai, 23/11/2026" @param {number} ms @param {boolean} [hasWeekday] */
+  day(ms, hasWeekday = true) { return `${hasWeekday ? `${this._weekday.format(ms)}, ` : ""}${this._day.format(ms)}`; }
 
   /** "2026-11-23" @param {number} ms */
   date(ms) { return this._iso.format(ms); }
