@@ -4,7 +4,7 @@ import { isUnclaimed, unclaimedFirst } from "./alerts.js";
 import { command, leave, logOut, mayAct, whoAmI } from "./commands.js";
 import { Detail } from "./desk_detail.js";
 import { headlineOf, queueTable } from "./desk_queue.js";
-import { Rejections } from "./desk_rejections.js";
+import { PANES, Trust } from "./desk_trust.js";
 import { deskWords, fill } from "./desk_words.js";
 import { ledgerOf, titleOn } from "./figures.js";
 import { html, nothing, render } from "./lit.js";
@@ -15,7 +15,8 @@ import { Sound } from "./sound.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./types").Alert} Alert */
-/** @typedef {"open" | "unclaimed" | "mine" | "rejections"} Tab */
+/** @typedef {import("./desk_trust").Pane} Pane */
+/** @typedef {"open" | "unclaimed" | "mine" | Pane} Tab */
 
 const RATE_AGAIN_MS = 60_000;
 const WAIT_MOST_MS = 20_000;
@@ -38,7 +39,7 @@ class Desk {
     this._times = new Times("UTC");
     this._sound = new Sound();
     this._detail = new Detail(() => this._later());
-    this._rejections = new Rejections(() => this._later());
+    this._trust = new Trust(() => this._later());
     this._link = new LiveLink(wallName, {
       described: (meta) => {
         this._names = new Map(meta.units);
@@ -77,8 +78,8 @@ class Desk {
   _follow() {
     const [kind, id] = location.hash.slice(1).split("/", 2);
     this._detail.choose(kind === "alert" && id ? decodeURIComponent(id) : "");
-    if (kind === "rejections") this._tab = "rejections";
-    else if (kind === "alert" && this._tab === "rejections") this._tab = "open";
+    if (isPane(kind)) this._tab = kind;
+    else if (isPane(this._tab)) this._tab = "open";
     this._later();
   }
 
@@ -90,8 +91,8 @@ class Desk {
   /** @param {Tab} tab */
   _turn(tab) {
     this._tab = tab;
-    if (tab === "rejections") location.hash = "rejections";
-    else if (location.hash === "#rejections") location.hash = "";
+    if (isPane(tab)) location.hash = tab;
+    else if (isPane(location.hash.slice(1))) location.hash = "";
     this._later();
   }
 
@@ -210,7 +211,7 @@ class Desk {
     if (!isReplay()) this._sound.heed(alerts.filter((alert) => alert.severity === "critical" && isUnclaimed(alert)).map(({ id }) => id));
     const live = alerts.find(({ id }) => id === this._detail.id);
     this._detail.keepFresh(live, now, this._times);
-    if (this._tab === "rejections") this._rejections.keepFresh();
+    if (isPane(this._tab)) this._trust.keepFresh(this._tab, now);
     if (performance.now() - this._rateAt > RATE_AGAIN_MS) void this._askRate(now);
     const desk = {
       now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._canAct(),
@@ -219,10 +220,11 @@ class Desk {
       comment: (/** @type {string} */ id, /** @type {string} */ text) => this._send("comment", id, { text }),
     };
     render(this._head(alerts, now), one("#head"));
-    render(this._tab === "rejections" ? this._rejections.show(now, this._times) : queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all), one("#work"));
+    render(isPane(this._tab) ? this._trust.show(this._tab, { now, times: this._times, unitOf: (code) => this._names.get(code) ?? code }) : queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all), one("#work"));
     render(this._detail.show(live, desk), one("#detail"));
     render(this._foot(now), one("#foot"));
     tag(document.documentElement, "tab", this._tab);
+    tag(document.documentElement, "wide", String(isPane(this._tab)));
     tag(document.documentElement, "detail", String(this._detail.id !== ""));
     this._detail.drawChart(now);
   }
@@ -230,11 +232,12 @@ class Desk {
   /** @param {Alert[]} alerts @param {number} now */
   _head(alerts, now) {
     const title = titleOn(this._link.replica.meta?.place.titles ?? [], this._times.date(now));
-    const counts = { open: alerts.length + this._link.replica.more, unclaimed: alerts.filter(isUnclaimed).length, mine: alerts.filter((alert) => alert.acked_by === this._me?.name).length };
+    /** @type {Record<string, number>} */
+    const counts = { missing: ledgerOf(this._link.replica.under("l:").map(([, row]) => row)).missing, open: alerts.length + this._link.replica.more, unclaimed: alerts.filter(isUnclaimed).length, mine: alerts.filter((alert) => alert.acked_by === this._me?.name).length };
     const state = this._link.state;
     return html`<h1>${deskWords.desk}</h1><span class="dim">${title ? own(title, "name") : ""}</span>
-      <nav>${/** @type {Tab[]} */ (["open", "unclaimed", "mine", "rejections"]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
-        @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab === "rejections" ? nothing : html`<b>${number(counts[tab])}</b>`}</button>`)}</nav>
+      <nav>${/** @type {Tab[]} */ (["open", "unclaimed", "mine", ...PANES]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
+        @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab in counts ? html`<b>${number(counts[tab] ?? 0)}</b>` : nothing}</button>`)}</nav>
       <input id="search" type="search" placeholder=${deskWords.search} aria-label=${deskWords.searching} .value=${this._search}
         @input=${(/** @type {Event} */ event) => { this._search = /** @type {HTMLInputElement} */ (event.target).value; this._later(); }}>
       <span class="link"><i class="lamp"></i>${isReplay() && state === "live" ? words.replayed : words[state]} · ${fineAge(this._link.silence())}</span>
@@ -264,6 +267,11 @@ class Desk {
     const count = [...known.values()].filter((at) => at > now - 600_000).length;
     this._rate = fill(deskWords.rate, { n: number(count) });
   }
+}
+
+/** @param {string | undefined} name @returns {name is Pane} */
+function isPane(name) {
+  return PANES.includes(/** @type {Pane} */ (name));
 }
 
 dress(["dusk", "day", "night"]);

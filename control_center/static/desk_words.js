@@ -3,7 +3,7 @@
 import { lang } from "./page.js";
 
 const VI = {
-  desk: "Trực ban", open: "Đang mở", unclaimed: "Chưa nhận", mine: "Của tôi", rejections: "Bị loại và sổ cái",
+  desk: "Trực ban", open: "Đang mở", unclaimed: "Chưa nhận", mine: "Của tôi", ledger: "Sổ cái", missing: "Thiếu", clocks: "Đồng hồ", rejections: "Không tính được",
   search: "Tìm địa bàn, nội dung  ( / )", logout: "Đăng xuất", sound: "Âm báo", on: "bật", off: "tắt",
   severity: "Mức", at: "Lúc", unit: "Địa bàn", field: "Lĩnh vực", content: "Nội dung", state: "Trạng thái", who: "Người xử lý", due: "Hạn",
   unack_active: "Chưa nhận", ack_active: "Đã nhận", unack_returned: "Đã hết, chưa nhận", ack_returned: "Đã hết", closed: "Đã đóng",
@@ -17,12 +17,25 @@ const VI = {
   choosing: "chọn", searching: "tìm", closing: "đóng", rate: "10 phút qua: {n} cảnh báo mới (mục tiêu ≤ 1)",
   time: "Thời điểm", reason: "Lý do", topic: "Chủ đề", detail: "Chi tiết", payload: "Nội dung gửi", place: "Vị trí", noRejections: "Chưa có thông điệp nào bị loại",
   refused: "Bị máy chủ MQTT từ chối", readOnly: "Tài khoản này chỉ xem", replayOnly: "Đang phát lại: chỉ xem, không thao tác được", since: "mở {age}", device: "thiết bị", offline: "không gửi được: mất kết nối với máy chủ",
-  readingsAll: "Số đo", older: "cũ hơn",
+  readingsAll: "Số đo", asking: "Đang hỏi máy chủ…", kind: "Loại nguồn", sourceName: "Nguồn",
+  byKind: "Một giờ qua, theo loại nguồn", perMinute: "Mỗi phút trong một giờ qua", most: "nhiều nhất {n}/phút", noKind: "(không rõ loại)",
+  nothingReceived: "Một giờ qua chưa nhận được thông điệp nào", onlyPart: "Quá nhiều dòng: bảng này chỉ cộng một phần của giờ qua.",
+  ledgerNote: "Mỗi thông điệp nhận được có đúng một kết cục. Cầu nối đếm số đã nhận, bộ xử lý đếm các kết cục; hai phép đếm độc lập, chênh lệch phải bằng 0.",
+  missingBySource: "Thiếu theo nguồn, nhiều nhất trước", restarts: "Đánh số lại", gaps: "Khoảng trống gần đây",
+  nothingMissing: "Không nguồn nào có đánh số bị thiếu thông điệp", moreGaps: "và {n} khoảng nữa", olderMissing: "{n} thông điệp ở các khoảng cũ hơn",
+  lost: "mất {n}", between: "giữa {from} và {to}", timeUnknown: "không rõ giờ",
+  missingNote: "Nguồn tự đánh số thông điệp: đã gửi = đã đến + thiếu. Số bị nhảy cách là thông điệp không tới được cửa của ta; khi tới muộn, khoảng trống được lấp lại. Giờ là giờ quan trắc của thông điệp ngay trước và ngay sau.",
+  clock: "Đồng hồ", newestTime: "Số đo mới nhất ghi lúc", lastHeard: "Nghe lần cuối", meaning: "Nghĩa là", ahead: "nhanh {age}", behind: "chậm {age}",
+  clocksOff: "Đồng hồ lệch: {n} trong {m} nguồn biết được giờ; {k} nguồn không gửi giờ hoặc lâu không nói", clocksRight: "Không đồng hồ nào lệch quá mức cho phép",
+  aheadMeans: "Đồng hồ thiết bị chạy nhanh: cần chỉnh giờ", behindMeans: "Đồng hồ chậm, hoặc mọi thông điệp đều đến trễ: xem giờ thiết bị và đường truyền",
+  clockNote: "Nêu ở đây khi nhanh hơn 5 giây hoặc chậm hơn 5 phút, tính theo thông điệp ít trễ nhất trong một giờ qua. Số đo nhanh quá 2 phút bị loại (“Ở tương lai”); chậm quá hạn của loại nguồn thì là quá muộn. Một đồng hồ lệch không đẩy được thời gian của nguồn khác.",
+  notCounted: "Thông điệp không được tính, mới nhất trước", everyReason: "Tất cả", noneOfThese: "Không có trong 200 dòng mới nhất",
+  rejectionNote: "Giữ nguyên cả nội dung. Bị loại: không dùng được. Riêng {late}: đọc được nhưng giờ quan trắc đã quá hạn của loại nguồn, nên không sửa số đã chốt nữa.",
 };
 
 /** @type {typeof VI} */
 const EN = {
-  desk: "Operators’ desk", open: "Open", unclaimed: "Unclaimed", mine: "Mine", rejections: "Rejections and ledger",
+  desk: "Operators’ desk", open: "Open", unclaimed: "Unclaimed", mine: "Mine", ledger: "Ledger", missing: "Missing", clocks: "Clocks", rejections: "Not counted",
   search: "Find place or text  ( / )", logout: "Log out", sound: "Sound", on: "on", off: "off",
   severity: "Severity", at: "At", unit: "Place", field: "Field", content: "What", state: "State", who: "Who has it", due: "Due",
   unack_active: "Unclaimed", ack_active: "Claimed", unack_returned: "Over, unclaimed", ack_returned: "Over", closed: "Closed",
@@ -36,7 +49,20 @@ const EN = {
   choosing: "choose", searching: "find", closing: "close", rate: "Last 10 minutes: {n} new alerts (target ≤ 1)",
   time: "Time", reason: "Reason", topic: "Topic", detail: "Detail", payload: "Payload", place: "Where", noRejections: "No message has been rejected",
   refused: "Refused by the MQTT broker", readOnly: "This account is read only", replayOnly: "Replay: to be looked at only, nothing can be done", since: "open {age}", device: "device", offline: "not sent: the server cannot be reached",
-  readingsAll: "Readings", older: "older",
+  readingsAll: "Readings", asking: "Asking the server…", kind: "Kind", sourceName: "Source",
+  byKind: "The last hour, by kind of source", perMinute: "Each minute of the last hour", most: "at most {n}/min", noKind: "(kind unknown)",
+  nothingReceived: "No message was received in the last hour", onlyPart: "Too many rows: this table adds up a part of the last hour only.",
+  ledgerNote: "Every message received has exactly one outcome. The bridge counts what it received, the processor counts the outcomes: two independent counts, and the difference must be 0.",
+  missingBySource: "Missing by source, most first", restarts: "Renumbered", gaps: "Newest gaps",
+  nothingMissing: "No source that numbers its messages has lost one", moreGaps: "and {n} more gaps", olderMissing: "{n} messages in older gaps",
+  lost: "{n} lost", between: "between {from} and {to}", timeUnknown: "unknown time",
+  missingNote: "Sources number their own messages: sent = arrived + missing. A number that was skipped is a message that never came to our door; when it comes late, the gap is filled again. Times are the observed times of the messages just before and just after.",
+  clock: "Clock", newestTime: "Newest reading, by its clock", lastHeard: "Last heard", meaning: "Meaning", ahead: "{age} ahead", behind: "{age} behind",
+  clocksOff: "Clocks that are off: {n} of {m} sources whose time is known; {k} give no times or have been silent for long", clocksRight: "No clock is off by more than is allowed",
+  aheadMeans: "The device’s clock is ahead: set it", behindMeans: "The clock is behind, or every message comes late: look at its clock and its line",
+  clockNote: "Listed when more than 5 s ahead or more than 5 min behind, by the least delayed messages of the last hour. Readings more than 2 minutes ahead are rejected (“In the future”); those behind by more than their kind allows are too late. A clock that is off cannot push the time of other sources.",
+  notCounted: "Messages that were not counted, newest first", everyReason: "All", noneOfThese: "None among the newest 200 rows",
+  rejectionNote: "Kept with their payloads. Rejected: could not be used. The {late}: could be read, but observed longer ago than their kind allows, so that they do not amend what is closed.",
 };
 
 export const deskWords = lang === "en" ? EN : VI;

@@ -108,6 +108,11 @@ export class Times {
     return this.date(ms) === this.date(now) ? this.minute(ms) : `${this._dayMonth.format(ms)} ${this.minute(ms)}`;
   }
 
+  /** "17:33:34", with "23/11" before it where that was not on the day of `now`. @param {number} ms @param {number} now */
+  exact(ms, now) {
+    return this.date(ms) === this.date(now) ? this.second(ms) : `${this._dayMonth.format(ms)} ${this.second(ms)}`;
+  }
+
   /** "17:33", or "23/11" where that was on another day. @param {number} ms @param {number} now */
   short(ms, now) {
     return this.date(ms) === this.date(now) ? this.minute(ms) : this._dayMonth.format(ms);
