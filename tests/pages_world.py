@@ -10,6 +10,7 @@ from browser import Watched
 from fastapi import FastAPI
 from gateway_client import Site, served
 from playwright.async_api import Locator, expect
+from small_world import Feed, Message, senml
 
 from control_center.argon2_accounts import hash_password
 from control_center.http_gateway import GatewaySettings, build_gateway
@@ -19,7 +20,7 @@ from streams.alert import Alert
 from streams.beat import Counts
 from streams.catalogue import compile_catalogue
 from streams.checkpoint import Checkpoint
-from streams.live_keys import alert_texts
+from streams.live_keys import alert_texts, ledger_entry
 from streams.memory_live import MemoryLive
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import load_all
@@ -129,3 +130,24 @@ async def log_in(page: Watched, password: str = PASSWORD) -> None:
     await page.page.fill("#name", "truc-ban")
     await page.page.fill("#password", password)
     await page.page.click("#enter")
+
+
+async def hear_trouble(world: World, now: int) -> None:
+    """A partition that hears a rain gauge which lost messages and sent one too late, and two clocks that are off."""
+    feed, unit = Feed(CATALOGUE, now=now, number=1), UNITS["Bãi Cháy"]
+
+    def told(kind: str, source: str, ago_ms: int, skew_ms: int, seq: int) -> Message:
+        quantity, value = ("rain", 1.5) if kind == "rain" else ("speed", 31.0)
+        at = now - ago_ms
+        return f"ioc/{unit}/{kind}/{source}", senml(quantity, at + skew_ms, value, seq=seq), at
+
+    minutes = [(50, 1), (40, 2), (30, 6), (20, 7), (10, 9)]
+    feed.tell(*(told("rain", "rain-7", ago * MINUTE_MS, -1_000, seq) for ago, seq in minutes))
+    feed.tell(*(told("traffic", "cam-fast", ago * MINUTE_MS, 70_000, 10 - ago) for ago in (9, 8, 7)))
+    feed.tell(*(told("traffic", "cam-slow", ago * MINUTE_MS, -8 * MINUTE_MS, 10 - ago) for ago in (6, 5, 4)))
+    feed.tell(told("rain", "rain-7", MINUTE_MS, -3 * 3_600_000, 10), (f"ioc/{unit}/rain/rain-8", b"{", now - 1))
+    feed.partition.evaluate(now)
+    checkpoint = feed.partition.checkpoint(now)
+    assert world.store.commit(checkpoint)
+    key, row = ledger_entry(1, feed.ordinal, feed.ordinal, checkpoint.totals, world.store.numbered_totals())
+    await world.live.publish({key: row})

@@ -2,7 +2,9 @@
 // The operators' desk: the queue, one alert in detail, what was rejected. Everything it shows can be linked.
 import { isUnclaimed, unclaimedFirst } from "./alerts.js";
 import { command, leave, logOut, mayAct, whoAmI } from "./commands.js";
+import { askedBy } from "./desk_address.js";
 import { Detail } from "./desk_detail.js";
+import { Explain } from "./desk_explain.js";
 import { headlineOf, queueTable } from "./desk_queue.js";
 import { PANES, Trust } from "./desk_trust.js";
 import { deskWords, fill } from "./desk_words.js";
@@ -16,7 +18,7 @@ import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./types").Alert} Alert */
 /** @typedef {import("./desk_trust").Pane} Pane */
-/** @typedef {"open" | "unclaimed" | "mine" | Pane} Tab */
+/** @typedef {"open" | "unclaimed" | "mine" | "kpi" | Pane} Tab */
 
 const RATE_AGAIN_MS = 60_000;
 const WAIT_MOST_MS = 20_000;
@@ -40,6 +42,7 @@ class Desk {
     this._sound = new Sound();
     this._detail = new Detail(() => this._later());
     this._trust = new Trust(() => this._later());
+    this._explain = new Explain(() => this._later(), true);
     this._link = new LiveLink(wallName, {
       described: (meta) => {
         this._names = new Map(meta.units);
@@ -79,7 +82,8 @@ class Desk {
     const [kind, id] = location.hash.slice(1).split("/", 2);
     this._detail.choose(kind === "alert" && id ? decodeURIComponent(id) : "");
     if (isPane(kind)) this._tab = kind;
-    else if (isPane(this._tab)) this._tab = "open";
+    else if (askedBy(location.hash)) this._tab = "kpi";
+    else if (isPane(this._tab) || this._tab === "kpi") this._tab = "open";
     this._later();
   }
 
@@ -92,7 +96,7 @@ class Desk {
   _turn(tab) {
     this._tab = tab;
     if (isPane(tab)) location.hash = tab;
-    else if (isPane(location.hash.slice(1))) location.hash = "";
+    else if (isPane(location.hash.slice(1)) || askedBy(location.hash)) location.hash = "";
     this._later();
   }
 
@@ -213,20 +217,30 @@ class Desk {
     this._detail.keepFresh(live, now, this._times);
     if (isPane(this._tab)) this._trust.keepFresh(this._tab, now);
     if (performance.now() - this._rateAt > RATE_AGAIN_MS) void this._askRate(now);
+    const asked = askedBy(location.hash);
+    if (asked) this._explain.choose(asked, this._times);
     const desk = {
       now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._canAct(),
       nameOf: (/** @type {Alert} */ alert) => this._nameOf(alert), choose: (/** @type {string} */ id) => this._choose(id),
-      take: (/** @type {string} */ id) => void this._take(id), close: () => this._choose(""),
+      unitOf: (/** @type {string} */ code) => this._names.get(code) ?? code, take: (/** @type {string} */ id) => void this._take(id), close: () => this._choose(""),
       comment: (/** @type {string} */ id, /** @type {string} */ text) => this._send("comment", id, { text }),
     };
     render(this._head(alerts, now), one("#head"));
-    render(isPane(this._tab) ? this._trust.show(this._tab, { now, times: this._times, unitOf: (code) => this._names.get(code) ?? code }) : queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all), one("#work"));
+    render(this._work(desk), one("#work"));
     render(this._detail.show(live, desk), one("#detail"));
     render(this._foot(now), one("#foot"));
     tag(document.documentElement, "tab", this._tab);
-    tag(document.documentElement, "wide", String(isPane(this._tab)));
+    tag(document.documentElement, "wide", String(isPane(this._tab) || this._tab === "kpi"));
     tag(document.documentElement, "detail", String(this._detail.id !== ""));
     this._detail.drawChart(now);
+    this._explain.drawChart();
+  }
+
+  /** What the middle of the page is about. @param {import("./desk_queue").Queue & import("./desk_trust").View} desk */
+  _work(desk) {
+    if (this._tab === "kpi") return this._explain.page(desk);
+    if (isPane(this._tab)) return this._trust.show(this._tab, desk);
+    return queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all);
   }
 
   /** @param {Alert[]} alerts @param {number} now */
@@ -236,7 +250,7 @@ class Desk {
     const counts = { missing: ledgerOf(this._link.replica.under("l:").map(([, row]) => row)).missing, open: alerts.length + this._link.replica.more, unclaimed: alerts.filter(isUnclaimed).length, mine: alerts.filter((alert) => alert.acked_by === this._me?.name).length };
     const state = this._link.state;
     return html`<h1>${deskWords.desk}</h1><span class="dim">${title ? own(title, "name") : ""}</span>
-      <nav>${/** @type {Tab[]} */ (["open", "unclaimed", "mine", ...PANES]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
+      <nav>${/** @type {Exclude<Tab, "kpi">[]} */ (["open", "unclaimed", "mine", ...PANES]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
         @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab in counts ? html`<b>${number(counts[tab] ?? 0)}</b>` : nothing}</button>`)}</nav>
       <input id="search" type="search" placeholder=${deskWords.search} aria-label=${deskWords.searching} .value=${this._search}
         @input=${(/** @type {Event} */ event) => { this._search = /** @type {HTMLInputElement} */ (event.target).value; this._later(); }}>

@@ -18,7 +18,7 @@ export function ledgerTotals(ledger) {
   const arrived = ledger.numbered + ledger.unreadable;
   return html`<div class="ledger">
     ${ledger.sent ? html`${total("sent", words.sent, ledger.sent)}<i>=</i>${total("arrived", words.arrived, arrived)}<i>+</i>${total("missing", words.missing, ledger.missing, ledger.missing ? "warning" : "")}<hr>` : nothing}
-    ${TOTALS.map((name, at) => html`${at && name !== "difference" ? html`<i>${at === 1 ? "=" : "+"}</i>` : nothing}
+    ${TOTALS.map((name, at) => html`${name === "difference" ? html`<hr>` : nothing}${at && name !== "difference" ? html`<i>${at === 1 ? "=" : "+"}</i>` : nothing}
       ${total(name, words[name], ledger[name], name === "difference" && ledger[name] ? "critical" : "")}`)}<hr>
     ${total("readings", deskWords.readingsAll, ledger.readings)}${total("refused", deskWords.refused, ledger.refused_by_broker)}</div>`;
 }

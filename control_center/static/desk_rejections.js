@@ -14,10 +14,10 @@ const decoder = new TextDecoder("utf-8");
 export function rejectionTable(rows, counts, view, chosen, choose) {
   const shown = chosen ? rows.filter((row) => row.reason === chosen) : rows;
   const reasons = Object.entries(counts).sort((one, other) => other[1] - one[1]);
-  const chip = (/** @type {string} */ reason, /** @type {string} */ text, /** @type {number} */ count) =>
-    html`<button data-reason=${reason} aria-pressed=${String(reason === chosen)} @click=${() => choose(reason)}>${text} <b>${number(count)}</b></button>`;
+  const chip = (/** @type {string} */ reason, /** @type {string} */ text, /** @type {number | null} */ count) =>
+    html`<button data-reason=${reason} aria-pressed=${String(reason === chosen)} @click=${() => choose(reason)}>${text} ${count === null ? nothing : html`<b>${number(count)}</b>`}</button>`;
   return html`<h3>${deskWords.notCounted}</h3>
-    ${reasons.length ? html`<div class="reasons">${chip("", deskWords.everyReason, reasons.reduce((sum, [, count]) => sum + count, 0))}
+    ${reasons.length ? html`<div class="reasons">${chip("", deskWords.everyReason, null)}
       ${reasons.map(([reason, count]) => chip(reason, reasonWords(reason), count))}</div>` : nothing}
     <table class="rejections"><thead><tr>${["time", "reason", "topic", "detail", "payload", "place"].map(
       (name) => html`<th scope="col">${deskWords[/** @type {"time"} */ (name)]}</th>`)}</tr></thead>

@@ -68,6 +68,7 @@ export class Trust {
     if (pane === "ledger") return rows ? kindTable(rows, view, rows.length >= ROWS_MOST) : waiting;
     if (pane === "missing") return missing ? missingTable(missing, view) : waiting;
     if (pane === "clocks") return sources ? clockTable(sources, view) : waiting;
-    return rejections ? rejectionTable(rejections, ledger?.by_reason ?? {}, view, this._reason, choose) : waiting;
+    const counts = { ...ledger?.by_reason, ...(ledger?.too_late ? { too_late: ledger.too_late } : {}) };
+    return rejections ? rejectionTable(rejections, counts, view, this._reason, choose) : waiting;
   }
 }

@@ -173,3 +173,64 @@ export interface Schematic {
   outline: string;
   units: MapUnit[];
 }
+
+/** One text in both languages. */
+export type Text = Record<Lang, string>;
+
+export interface ExplainedUnit {
+  unit: string;
+  name: string;
+  n: number;
+  share: number;
+  value: number | null;
+}
+
+export interface ExplainedSource {
+  unit: string;
+  unit_name: string;
+  source: string;
+  n: number;
+  share: number;
+  value: number | null;
+  newest: number;
+  ahead_ms: number | null;
+}
+
+export interface ExplainedMessage {
+  topic: string;
+  partition: number;
+  offset: number;
+  ordinal: number;
+  received_at: number;
+  outcome: string;
+  reason: string;
+  detail: string;
+  readings: { quantity: string; time: number; value: number; outcome: string }[];
+  step: string;
+  linked: { step: string; time: number; topic: string; partition: number; offset: number; payload: string }[];
+  payload: string;
+  is_reduced: boolean;
+}
+
+/** What the pages use of `GET /api/explain` (control_center/http_explain.py). */
+export interface Explanation {
+  kpi: string;
+  unit: string;
+  scope: "unit" | "district" | "place";
+  scope_name: string;
+  name: Text;
+  unit_of_measure: Text;
+  decimals: number;
+  value: { value: number | null; n: number; sources: number; state: string; revision: number; as_of: number };
+  window: { from: number; to: number; looks_back_to: number; from_local: string; to_local: string; from_utc: string; to_utc: string };
+  formula: { lines: Text[]; source?: string; bounds: { what: string; name: Text; condition: Text; owner: Text; severity: string; source: string }[] };
+  units: ExplainedUnit[];
+  panes: { quantity: string; from: number; to: number; n: number; sum: number; min: number; max: number }[];
+  sources: ExplainedSource[];
+  air: { source: string; quantity: string; hours: (number | null)[]; index: number | null }[];
+  messages: ExplainedMessage[];
+  outcomes: Record<string, number>;
+  recomputed: { matches: boolean; verdict: Text };
+  read: { records: number; messages: number; decoded: number; listed: number; listable: number };
+  notes: Text[];
+}
