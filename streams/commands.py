@@ -19,8 +19,8 @@ from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
 from streams.difference import AuditReport
-from streams.duckdb_audit import DuckdbAudit
 from streams.disk_watch import FaultWatch, waits_source
+from streams.duckdb_audit import DuckdbAudit
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
 from streams.rich_audit import bars, print_report

@@ -9,6 +9,7 @@ import { leaderWords } from "./leader_words.js";
 import { html, markOf, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./leader_parts").Target} Target */
@@ -31,6 +32,7 @@ class Leader {
         this._names = new Map(meta.units);
         this._times = new Times(meta.place.zone);
         this._refused = 0;
+        tellReplay(meta.replay, this._times);
         this._later();
       },
       changed: () => this._later(),
@@ -81,7 +83,7 @@ class Leader {
   _head(alerts, now) {
     const counts = countBySeverity(alerts);
     const title = this._title(now);
-    return html`<div class="line"><span class="link"><i class="lamp"></i>${words[this._link.state]} · ${fineAge(this._link.silence())}</span><b>${this._times.minute(now)}</b></div>
+    return html`<div class="line"><span class="link"><i class="lamp"></i>${isReplay() && this._link.state === "live" ? words.replayed : words[this._link.state]} · ${fineAge(this._link.silence())}</span><b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.minute(now)}</b></div>
       <p class="place">${title ? own(title, "name") : ""} · ${this._times.day(now)}</p>
       <h1 id="sentence">${sentence(alerts, counts)}</h1>${threeCounts(counts)}
       ${standingFaults(this._link.replica, now).slice(0, 1).map((fault) => html`<p id="fault" role="alert" data-sev=${gravity(fault)}>${markOf(gravity(fault))}
