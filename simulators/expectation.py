@@ -151,8 +151,7 @@ def _across(kpi: Definition, told: list[Window]) -> Window:
     n = sum(window.n for window in told if window.value is not None)
     if not known:
         return Window(None, 0)
-    put = {"max": max, "min": min, "sum": math.fsum, "mean": lambda values: math.fsum(values) / len(values)}
-    return Window(float(put[kpi.across](known)) * kpi.factor, n)
+    return Window(PUT_TOGETHER[kpi.across](known) * kpi.factor, n)
 
 
 def _aqi_parts(kpi: Definition, readings: Readings, zone_ms: int) -> dict[tuple[str, str], dict[int, Window]]:
@@ -213,3 +212,10 @@ MEASURES: dict[str, Callable[[Definition, Series], float | None]] = {
     "p95": _quantile,
 }
 """What a window of readings says; never asked about an empty one."""
+
+PUT_TOGETHER: dict[str, Callable[[list[float]], float]] = {
+    "max": max,
+    "min": min,
+    "sum": math.fsum,
+    "mean": lambda values: math.fsum(values) / len(values),
+}

@@ -4,6 +4,7 @@ For each source: sent = numbered + unreadable + missing. A number that was skipp
 and could not be read; only what is left over is missing.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from sensors.topic import Topic
@@ -53,7 +54,7 @@ class Numbering:
 
 def _sent(numbers: list[int], unreadable: int) -> Sent:
     gaps = tuple(
-        Gap(before + 1, after - 1) for before, after in zip(numbers, numbers[1:], strict=False) if after > before + 1
+        Gap(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1
     )
     skipped = sum(gap.last - gap.first + 1 for gap in gaps)
     return Sent(len(numbers), unreadable, max(0, skipped - unreadable), gaps)
