@@ -74,6 +74,14 @@ class Readings:
             by_source = self._told.setdefault((one.kind, one.quantity), {})
             by_source.setdefault((one.unit, one.source, one.field), []).append((one.time, one.value))
 
+    def newest(self, kpi: "Definition", end: int) -> int:
+        """The newest observed time in the window that ends at `end`; 0 for none."""
+        return max(
+            (time for (kind, quantity), told in self._told.items()
+             if kind == kpi.kind and kpi.quantity in ("", quantity)
+             for series in told.values() for time, _ in series if time < end), default=0,
+        )  # fmt: skip
+
     def by_source(self, kind: str, quantity: str, field: str = "") -> dict[tuple[str, str], Series]:
         """Each (unit, source)'s readings, narrowed to one field where one is given."""
         gathered: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
@@ -100,6 +108,31 @@ def windows(kpi: Definition, readings: Readings, place: Place, zone_ms: int) -> 
     return {key: _across(kpi, told) for key, told in gathered.items()}
 
 
+def window_at(kpi: Definition, readings: Readings, end: int) -> Window:
+    """The one window that ends at `end`, of all `readings` (which are one unit's)."""
+    if kpi.measure == "vn_aqi":
+        by_pollutant = {name: readings.by_source(kpi.kind, name) for name in POLLUTANTS}
+        stations = {station for told in by_pollutant.values() for station in told}
+        empty = _series([])
+        return _across(kpi, [
+            _aqi_at({name: told.get(station, empty) for name, told in by_pollutant.items()}, end)
+            for station in stations
+        ])  # fmt: skip
+    measure = MEASURES[kpi.measure]
+    parts = [
+        series.between(end - kpi.window_s * 1000, end)
+        for series in readings.by_source(kpi.kind, kpi.quantity, kpi.field).values()
+    ]
+    parts = [part for part in parts if len(part.time)]
+    if kpi.across:
+        return _across(kpi, [Window(measure(kpi, part), len(part.time)) for part in parts])
+    if not parts:
+        return Window(None, 0)
+    whole = _merged(parts)
+    value = measure(kpi, whole)
+    return Window(None if value is None else value * kpi.factor, len(whole.time))
+
+
 def scopes_of(place: Place, unit: str) -> tuple[str, str, str]:
     """The scopes that a unit counts into."""
     return unit, place.units[unit].district, place.code
@@ -110,6 +143,12 @@ def _series(told: Iterable[tuple[int, float]]) -> Series:
     return Series(
         np.array([time for time, _ in ordered], np.int64), np.array([value for _, value in ordered], np.float64)
     )
+
+
+def _merged(parts: list[Series]) -> Series:
+    time, value = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((value, time))
+    return Series(time[order], value[order])
 
 
 def _ends(time: Ints, every_ms: int, reach_ms: int, zone_ms: int) -> list[int]:
@@ -137,9 +176,7 @@ def _whole(kpi: Definition, sources: Mapping[tuple[str, str], Series], place: Pl
             gathered[scope].append(series)
     found: Windows = {}
     for scope, parts in gathered.items():
-        time, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((value, time))
-        for end, window in _measured(kpi, Series(time[order], value[order]), zone_ms).items():
+        for end, window in _measured(kpi, _merged(parts), zone_ms).items():
             value_of = None if window.value is None else window.value * kpi.factor
             found[scope, end] = Window(value_of, window.n)
     return found
@@ -167,16 +204,17 @@ def _aqi_parts(kpi: Definition, readings: Readings, zone_ms: int) -> dict[tuple[
 def _aqi(station: Mapping[str, Series], zone_ms: int) -> dict[int, Window]:
     """A station's index of every hour for which twelve hours of means say one."""
     time = np.concatenate([series.time for series in station.values()])
-    found = {}
-    for end in _ends(time, HOUR_MS, nowcast.HOURS * HOUR_MS, zone_ms):
-        hourly: dict[str, list[float | None]] = {}
-        n = 0
-        for name, series in station.items():
-            hours = [series.between(end - (age + 1) * HOUR_MS, end - age * HOUR_MS) for age in range(nowcast.HOURS)]
-            hourly[name] = [float(hour.value.mean()) if len(hour.value) else None for hour in hours]
-            n += sum(len(hour.value) for hour in hours)
-        found[end] = Window(nowcast.hour_index(hourly), n)
-    return found
+    return {end: _aqi_at(station, end) for end in _ends(time, HOUR_MS, nowcast.HOURS * HOUR_MS, zone_ms)}
+
+
+def _aqi_at(station: Mapping[str, Series], end: int) -> Window:
+    hourly: dict[str, list[float | None]] = {}
+    n = 0
+    for name, series in station.items():
+        hours = [series.between(end - (age + 1) * HOUR_MS, end - age * HOUR_MS) for age in range(nowcast.HOURS)]
+        hourly[name] = [float(hour.value.mean()) if len(hour.value) else None for hour in hours]
+        n += sum(len(hour.value) for hour in hours)
+    return Window(nowcast.hour_index(hourly), n)
 
 
 def _quantile(kpi: Definition, seen: Series) -> float:

@@ -14,7 +14,8 @@ import msgspec
 
 from sensors.kind import Kind
 from sensors.place import Place
-from sensors.topic import Topic, partition_of
+from sensors.topic import Topic, parse, partition_of
+from simulators.alarm import Arrivals, Key, Rule, Sequence, of_silence, sequences
 from simulators.expectation import Definition, Readings, Window, Windows, windows
 from simulators.numbering import Numbering, Sent
 from simulators.outcome import Judge, Verdict
@@ -54,6 +55,8 @@ class Oracle:
         self._place, self._kinds, self._partitions = place, kinds, partitions
         self._judge = Judge(place, kinds, self.zone_ms)
         self._readings, self._numbering = Readings(), Numbering()
+        self.arrived: dict[tuple[str, str], Arrivals] = {}
+        self.heard: dict[Topic, list[tuple[int, bool]]] = {}
         self.rows: dict[Row, Ledger] = {}
         self.reasons: Counter[str] = Counter()
 
@@ -64,9 +67,20 @@ class Oracle:
         self.rows.setdefault(row, Ledger()).add(verdict)
         self.reasons.update(verdict.reasons)
         self._readings.add(verdict.readings)
+        if verdict.readings:
+            first = verdict.readings[0]
+            self.arrived.setdefault((first.kind, first.unit), []).append((received_at, verdict.readings))
+        self._note_heard(topic, payload, received_at, verdict)
         if verdict.topic is not None:
             self._numbering.note(verdict.topic, verdict.sequence, verdict.is_readable)
         return verdict
+
+    def _note_heard(self, topic: str, payload: bytes, received_at: int, verdict: Verdict) -> None:
+        """A source is heard when a message of it can be read, or when it says that it is here (or no longer)."""
+        if verdict.outcome != "rejected":
+            name = parse(topic)
+            source = name._replace(is_status=False)
+            self.heard.setdefault(source, []).append((received_at, not name.is_status or payload == b"online"))
 
     def total(self) -> Ledger:
         """The whole ledger."""
@@ -88,16 +102,33 @@ class Oracle:
         found = windows(kpi, self._readings, self._place, self.zone_ms)
         return {key: window for key, window in found.items() if says_something(window)}
 
+    def value_alerts(
+        self, rules: Mapping[str, Rule], kpis: Mapping[str, Definition], until: int
+    ) -> dict[Key, Sequence]:
+        """What rules on units' KPIs do up to `until` (ms UTC), if messages were told as they were received."""
+        settle = {name: kind.settle_s * 1000 for name, kind in self._kinds.items()}
+        return sequences(rules, kpis, self.arrived, settle, self.zone_ms, until)
+
+    def silence_alerts(self, rules: Mapping[str, Rule], until: int) -> dict[Key, Sequence]:
+        """What rules on silence do up to `until`, for every source that was ever heard."""
+        found = {
+            (rule.id, source.unit, source.source): of_silence(rule, heard, until)
+            for rule in rules.values() for source, heard in self.heard.items() if source.kind == rule.silent
+        }  # fmt: skip
+        return {key: sequence for key, sequence in found.items() if sequence.steps or not sequence.is_sure}
+
     def closed(self, kpi: Definition, found: Windows) -> set[tuple[str, int]]:
         """Of `found`, the windows that must be closed: a unit's, when the unit's own time has gone past its end and
-        the kind's settling; a district's and the place's, when those of all their units have."""
+        the kind's settling; a district's and the place's, when no unit of the place has that window open."""
         settle = self._kinds[kpi.kind].settle_s * 1000
-        open_ends: set[tuple[str, int]] = set()
-        for scope, end in found:
-            unit = self._place.units.get(scope)
-            if unit is not None and end > self._judge.watermarks[kpi.kind, scope] - settle:
-                open_ends |= {(name, end) for name in (scope, unit.district, self._place.code)}
-        return set(found) - open_ends
+        units = self._place.units
+        is_open = {
+            (scope, end) for scope, end in found
+            if scope in units and end > self._judge.watermarks[kpi.kind, scope] - settle
+        }  # fmt: skip
+        ends = {end for _, end in is_open}
+        return {(scope, end) for scope, end in found if (scope, end) not in is_open and
+                (scope in units or end not in ends)}  # fmt: skip
 
 
 def says_something(window: Window) -> bool:
