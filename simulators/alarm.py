@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from simulators.expectation import Definition, Readings, window_at
+from simulators.expectation import Definition, Growing, window_at
 from simulators.outcome import Counted
 
 RHYTHMS_MS = ((500, 0), (2_500, 700), (5_000, 0), (5_000, 2_500))
@@ -75,51 +75,49 @@ def of_value(rule: Rule, changes: list[Change]) -> Sequence:
 
 def of_silence(rule: Rule, heard: Iterable[tuple[int, bool]], until: int) -> Sequence:
     """The steps of a silence rule for a source heard at these times; False is its good-bye. `until`: now."""
+    told: list[bool] = []
+    is_sure, last = True, FOREVER
+    for at, is_here in heard:
+        quiet = at - last - rule.silent_s * 1000
+        is_sure &= not 0 < quiet < SILENCE_LOOK_MS
+        told += [quiet > 0, not is_here]
+        last = at if is_here else FOREVER
+    quiet = until - last - rule.silent_s * 1000
+    is_sure &= not 0 < quiet < SILENCE_LOOK_MS
+    # A good-bye leaves a source silent; it is heard no more until it says something again.
+    told += [quiet > 0] if last != FOREVER else []
     steps: list[str] = []
-    is_active, is_sure, last = False, True, None
-    for at, is_here in [*heard, (until, True)]:
-        if last is not None:
-            quiet = at - last - rule.silent_s * 1000
-            is_sure &= not 0 < quiet < SILENCE_LOOK_MS
-            if quiet > 0 and not is_active:
-                steps.append("reraise" if steps else "raise")
-                is_active = True
-        if at == until:
-            break
-        if not is_here and not is_active:
+    for is_silent in told:
+        if is_silent and len(steps) % 2 == 0:
             steps.append("reraise" if steps else "raise")
-            is_active = True
-        elif is_here and is_active:
+        elif not is_silent and len(steps) % 2:
             steps.append("return")
-            is_active = False
-        last = at if is_here else None
     return Sequence(tuple(steps), is_sure)
 
 
 def changes(kpi: Definition, arrivals: Arrivals, settle_ms: int, zone_ms: int, until: int) -> list[Change]:
     """How a unit's newest value of a KPI changes, up to `until` (ms UTC)."""
     every, fresh = kpi.every_s * 1000, kpi.fresh_s * 1000
-    readings, told = Readings(), list[Change]()
+    unit, told = Growing(), list[Change]()
     watermark = advanced_at = -1
     for place, (at, arrived) in enumerate(arrivals):
-        readings.add(arrived)
+        unit.add(arrived)
         newest = max(min(reading.time, at) for reading in arrived)
         if newest > watermark:
             watermark, advanced_at = newest, at
         following = arrivals[place + 1][0] if place + 1 < len(arrivals) else until
-        end = (watermark + zone_ms) // every * every + every - zone_ms
+        first = end = (watermark + zone_ms) // every * every + every - zone_ms
         seen_at = at
         while seen_at <= following:
-            window = window_at(kpi, readings, end)
-            if not window.n and seen_at > at:
+            window, as_of = window_at(kpi, unit, end)
+            if not window.n and end > first:
                 break
-            as_of = readings.newest(kpi, end) if window.n else 0
             known = window.value if seen_at - as_of <= fresh else None
             told.append(Change(seen_at, known, window.n))
             if known is not None and as_of + fresh < following:
                 told.append(Change(as_of + fresh + 1, None, window.n))
             end += every
-            seen_at = end + settle_ms - watermark + advanced_at
+            seen_at = max(at, end + settle_ms - watermark + advanced_at)
     return _in_order(told)
 
 

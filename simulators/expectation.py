@@ -5,6 +5,7 @@ whole multiples of `every_s` in the place's own time.
 """
 
 import math
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -74,14 +75,6 @@ class Readings:
             by_source = self._told.setdefault((one.kind, one.quantity), {})
             by_source.setdefault((one.unit, one.source, one.field), []).append((one.time, one.value))
 
-    def newest(self, kpi: "Definition", end: int) -> int:
-        """The newest observed time in the window that ends at `end`; 0 for none."""
-        return max(
-            (time for (kind, quantity), told in self._told.items()
-             if kind == kpi.kind and kpi.quantity in ("", quantity)
-             for series in told.values() for time, _ in series if time < end), default=0,
-        )  # fmt: skip
-
     def by_source(self, kind: str, quantity: str, field: str = "") -> dict[tuple[str, str], Series]:
         """Each (unit, source)'s readings, narrowed to one field where one is given."""
         gathered: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
@@ -108,29 +101,46 @@ def windows(kpi: Definition, readings: Readings, place: Place, zone_ms: int) -> 
     return {key: _across(kpi, told) for key, told in gathered.items()}
 
 
-def window_at(kpi: Definition, readings: Readings, end: int) -> Window:
-    """The one window that ends at `end`, of all `readings` (which are one unit's)."""
+class Growing:
+    """The readings of one unit as they come, always in order."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+
+    def add(self, readings: Iterable[Counted]) -> None:
+        for one in readings:
+            insort(self._told.setdefault((one.quantity, one.source, one.field), []), (one.time, one.value))
+
+    def between(self, quantity: str, field: str, begin: int, end: int) -> dict[str, Series]:
+        """By source, those that said anything in [begin, end)."""
+        seen: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for (of, source, narrowed), told in self._told.items():
+            if of == quantity and field in ("", narrowed):
+                seen[source] += told[bisect_left(told, (begin,)) : bisect_left(told, (end,))]
+        return {source: _series(told) for source, told in seen.items() if told}
+
+
+def window_at(kpi: Definition, unit: Growing, end: int) -> tuple[Window, int]:
+    """The one window of a unit that ends at `end`, and the newest observed time in it (0: none)."""
     if kpi.measure == "vn_aqi":
-        by_pollutant = {name: readings.by_source(kpi.kind, name) for name in POLLUTANTS}
-        stations = {station for told in by_pollutant.values() for station in told}
+        begin = end - nowcast.HOURS * HOUR_MS
+        told = {name: unit.between(name, "", begin, end) for name in POLLUTANTS}
         empty = _series([])
-        return _across(kpi, [
-            _aqi_at({name: told.get(station, empty) for name, told in by_pollutant.items()}, end)
-            for station in stations
-        ])  # fmt: skip
-    measure = MEASURES[kpi.measure]
-    parts = [
-        series.between(end - kpi.window_s * 1000, end)
-        for series in readings.by_source(kpi.kind, kpi.quantity, kpi.field).values()
-    ]
-    parts = [part for part in parts if len(part.time)]
+        parts = [
+            {name: told[name].get(station, empty) for name in POLLUTANTS}
+            for station in {station for of_one in told.values() for station in of_one}
+        ]
+        as_of = max((int(one.time[-1]) for part in parts for one in part.values() if len(one.time)), default=0)
+        return _across(kpi, [_aqi_at(part, end) for part in parts]), as_of
+    seen = list(unit.between(kpi.quantity, kpi.field, end - kpi.window_s * 1000, end).values())
+    if not seen:
+        return Window(None, 0), 0
+    measure, as_of = MEASURES[kpi.measure], max(int(one.time[-1]) for one in seen)
     if kpi.across:
-        return _across(kpi, [Window(measure(kpi, part), len(part.time)) for part in parts])
-    if not parts:
-        return Window(None, 0)
-    whole = _merged(parts)
+        return _across(kpi, [Window(measure(kpi, one), len(one.time)) for one in seen]), as_of
+    whole = _merged(seen)
     value = measure(kpi, whole)
-    return Window(None if value is None else value * kpi.factor, len(whole.time))
+    return Window(None if value is None else value * kpi.factor, len(whole.time)), as_of
 
 
 def scopes_of(place: Place, unit: str) -> tuple[str, str, str]:

@@ -27,14 +27,17 @@ class HttpCentre:
     """One centre by its address; `token` is the wall's, where reading needs one."""
 
     def __init__(self, url: str, token: str = "") -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SettingsError(f"--centre {url}: cần / expected http://host:port or https://…")
         self._url, self._token = url.rstrip("/"), token
 
     def get(self, path: str, **query: object) -> Json | None:
         """An answer; None where the centre does not know the question. Raises SettingsError when it cannot be asked."""
         url = f"{self._url}/api/{path}?{urllib.parse.urlencode(query)}"
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 (http or https: looked at above)
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code == 404:

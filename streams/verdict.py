@@ -121,7 +121,8 @@ def judge(
         duplicate = _duplicates(readings, keys, repeated, kind, seen)
         silence = np.maximum(readings.received_at - streams.received[index], 0)
         own = np.where(streams.newest[index] == EMPTY, 0, streams.newest[index])
-        late |= repeated & (readings.time < own + silence - lateness)
+        # A source heard for the first time in this beat has no clock yet that could have run on.
+        late |= repeated & (streams.newest[index] != EMPTY) & (readings.time < own + silence - lateness)
     return Verdict(duplicate & ~readings.judged, late, running, keys)
 
 

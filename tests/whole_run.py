@@ -5,16 +5,25 @@ What the engine does on a beat (streams/beat_engine.py), without its tasks, thre
 
 from collections.abc import Iterable
 
+import msgspec
+import sqlalchemy as sa
+
 from sensors.batch import encode
 from sensors.journal import Record
 from sensors.packing import Message as Received
 from sensors.packing import Packer
+from simulators import grade
+from simulators.alarm import Key
+from simulators.expectation import Definition
+from simulators.grade import Section
+from simulators.oracle import Oracle
 from simulators.payload import Message
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
 from streams.partition import Partition
 from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
+from streams.sql_tables import LedgerTable, table_of
 
 PARTITIONS = 4
 
@@ -63,3 +72,34 @@ class WholeRun:
             partition.committed(checkpoint.offset)
         self._roll_up.evaluate(now)
         assert self.store.commit(self._roll_up.checkpoint(now, [], []))
+
+
+def differences(run: WholeRun, oracle: Oracle, catalogue: Catalogue) -> list[Section]:
+    """Every section that differs between the database and the oracle, the ledger minute by minute."""
+    counts = msgspec.to_builtins(run.store.ledger_totals()) | {"in_flight": 0, "difference": 0}
+    sections = [grade.of_totals(oracle.total(), counts)]
+    sections.append(grade.of_mapping("aside", {"": oracle.total().set_aside}, {"": counts["readings_set_aside"]}))
+    sections.append(grade.of_mapping("reasons", oracle.reasons, run.store.rejection_reasons()))
+    with run.store.engine.connect() as connection:
+        rows = connection.execute(sa.select(table_of(LedgerTable))).mappings().all()
+    expected = {key: [getattr(row, name) for name in grade.OUTCOMES] for key, row in oracle.rows.items()}
+    kept = {(row["partition"], row["kind"], row["minute"]): [row[name] for name in grade.OUTCOMES] for row in rows}
+    sections.append(grade.of_mapping("minutes", expected, kept))
+    for kpi in catalogue.kpis.values():
+        sections.append(of_kpi(run, oracle, msgspec.convert(msgspec.to_builtins(kpi), Definition), catalogue))
+    return [section for section in sections if section.is_finding]
+
+
+def of_kpi(run: WholeRun, oracle: Oracle, kpi: Definition, catalogue: Catalogue) -> Section:
+    found = oracle.windows(kpi)
+    values = run.store.windows(kpi.id, 0, 1 << 60, 1_000_000)
+    rows = [{"unit": value.scope, "to": value.end, "value": value.value, "n": value.n} for value in values]
+    return grade.of_windows(kpi, found, oracle.closed(kpi, found), rows, catalogue.place.units)
+
+
+def alert_steps(run: WholeRun) -> dict[Key, tuple[str, ...]]:
+    """The steps of every alert, by rule, scope and device."""
+    return {
+        (alert.rule, alert.scope, alert.device): tuple(step.op for step in run.store.alert_steps(alert.id))
+        for alert in run.store.alerts(open_only=False, limit=10_000)
+    }
