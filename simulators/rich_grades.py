@@ -38,15 +38,15 @@ def print_opening(
 def print_sections(sections: list[Section]) -> bool:
     """The table, and whether anything differs."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("Phần / section", overflow="fold")
-    for name in ("so / compared", "khác / different", "thiếu / missing", "thừa / extra"):
+    table.add_column("Phần\nsection", overflow="fold")
+    for name in ("so\ncompared", "khác\ndifferent", "thiếu\nmissing", "thừa\nextra"):
         table.add_column(name, justify="right")
     table.add_column("")
     for one in sections:
         vi = NAMES_VI.get(one.name)
-        name = f"{vi} / {one.name}" if vi else one.name
+        name = f"{vi}\n{one.name}" if vi else one.name
         numbers = (one.compared, one.different, one.missing, one.extra)
-        table.add_row(name, *map(str, numbers), _word(one), style="red" if one.is_finding else "")
+        table.add_row(name, *map(_number, numbers), _word(one), style="red" if one.is_finding else "")
     console.print(table)
     for one in sections:
         if one.first:
@@ -60,9 +60,13 @@ def print_sections(sections: list[Section]) -> bool:
     return bool(findings)
 
 
+def _number(number: int) -> str:
+    return f"{number:,}".replace(",", ".")
+
+
 def _word(section: Section) -> str:
     if section.is_finding:
-        return "KHÁC / DIFFERS"
+        return "KHÁC\nDIFFERS"
     if section.why_not:
-        return "không chấm / not graded" if not section.compared else "đúng, một phần / equal, in part"
-    return "đúng / equal"
+        return "chưa chấm\nnot graded" if not section.compared else "đúng, một phần\nequal, in part"
+    return "đúng/equal"
