@@ -44,9 +44,14 @@ def of_mapping(name: str, expected: Mapping[Any, Any], answered: Mapping[Any, An
     return Section(name, len(both), len(different), len(missing), len(extra), first, why_not)
 
 
-def of_totals(total: Ledger, answer: Mapping[str, Any]) -> Section:
-    """The ledger's totals; the difference of the centre's own sum must be 0, and nothing may be in flight."""
+def of_totals(total: Ledger, sent: Collection[Sent], answer: Mapping[str, Any]) -> Section:
+    """The ledger's totals; the difference of the centre's own sum must be 0, and nothing may be in flight.
+
+    What sources have sent and what is missing are compared where the centre says them.
+    """
     expected = {name: getattr(total, name) for name in (*OUTCOMES, "readings")} | {"in_flight": 0, "difference": 0}
+    of_sources = {"sent": sum(one.sent for one in sent), "missing": sum(one.missing for one in sent)}
+    expected |= {name: count for name, count in of_sources.items() if name in answer}
     return of_mapping("ledger", expected, {name: answer.get(name) for name in expected})
 
 

@@ -17,6 +17,7 @@ from sensors.topic import Topic, parse
 Outcome = Literal["accepted", "duplicate", "too_late", "rejected"]
 UNKNOWN_KIND = "unknown"
 DAY_MS = 86_400_000
+STEPS = ("taken", "called", "served", "left")
 
 
 class Counted(NamedTuple):
@@ -74,7 +75,8 @@ class Judge:
         except MessageRejected as rejected:
             kind_id = UNKNOWN_KIND if topic is None else topic.kind
             source = None if topic is None or topic.is_status else topic
-            return Verdict("rejected", kind_id, source, None, False, [], 0, [rejected.reason])
+            number = rejected.sequence
+            return Verdict("rejected", kind_id, source, number, number is not None, [], 0, [rejected.reason])
 
     def _known(self, name: str) -> Topic:
         topic = parse(name)
@@ -98,9 +100,9 @@ class Judge:
                 self._told.add(identity)
                 accepted.append(Counted(topic.kind, quantity, topic.unit, topic.source, "", time, value))
         reasons = [str(bad.reason) for bad in pack.bad]
+        self._advance(accepted, received_at)
         if pack.status != "measuring":
             return Verdict(_best(outcomes), topic.kind, topic, pack.sequence, True, [], len(accepted), reasons)
-        self._advance(accepted, received_at)
         return Verdict(_best(outcomes), topic.kind, topic, pack.sequence, True, accepted, 0, reasons)
 
     def _event(self, topic: Topic, event: DeskEvent, received_at: int) -> Verdict:
@@ -122,7 +124,7 @@ class Judge:
         field = str(event.data.get("field", ""))
         if field not in self._place.fields:
             field = ""
-        if "ticket" not in event.data:
+        if event.event not in STEPS:
             quantity = self._kinds[topic.kind].events[event.event].requires[0]
             value = float(event.data[quantity])
             return [Counted(topic.kind, quantity, topic.unit, topic.source, field, event.time, value)]
@@ -143,7 +145,8 @@ class Judge:
         return watermark is not None and time < watermark - self._kinds[topic.kind].lateness_s * 1000
 
     def _advance(self, readings: list[Counted], received_at: int) -> None:
-        """A device whose clock is ahead cannot push the watermark beyond the time of reception."""
+        """A device whose clock is ahead cannot push the watermark beyond the time of reception; what is set aside
+        tells the time too."""
         for reading in readings:
             key = (reading.kind, reading.unit)
             reached = min(reading.time, received_at)

@@ -25,6 +25,7 @@ from simulators.toml_scenarios import load_equipment, load_scenario
 
 STATUSES_MAX = 5_000
 PATIENCE_S = 30.0
+MISSING_LIMIT = 10_000
 LIVE_WITHIN_MS = 60_000
 HOUR_MS = 3_600_000
 
@@ -135,9 +136,9 @@ def _graded(
     ledger = asked.settled_ledger(total.received, patience_s)
     kpis = {row["id"]: msgspec.convert(row, Definition) for row in asked.get("kpis") or []}
     task = progress.add_task("Đối chiếu / comparing", total=len(kpis) + 2)
-    sections = [grade.of_totals(total, ledger), grade.of_reasons(oracle.reasons, ledger)]
+    sections = [grade.of_totals(total, oracle.sent().values(), ledger), grade.of_reasons(oracle.reasons, ledger)]
     sections.append(grade.of_rows(oracle.by_kind(), asked.ledger_rows()))
-    sections.append(grade.of_sent(oracle.sent(), asked.get("missing")))
+    sections.append(grade.of_sent(oracle.sent(), asked.get("missing", limit=MISSING_LIMIT)))
     progress.advance(task)
     for kpi in kpis.values():
         found = oracle.windows(kpi)
@@ -176,9 +177,12 @@ def _gradable(
     graded = {}
     for rule in rules.values():
         if keeps_pace:
-            is_known = bool(rule.silent) or rule.scope == "unit"
+            is_known = not rule.kpi or rule.scope == "unit"
         elif rule.silent:
             is_known = ran[1] - ran[0] < rule.silent_s * 1000
+        elif not rule.kpi:
+            # A figure of the centre's own, such as the ledger's difference, which must be 0.
+            is_known = True
         else:
             is_known = ran[0] - span[1] > kpis[rule.kpi].fresh_s * 1000
         if is_known:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
+from control_center.answer import missing_of
 from sensors.batch import encode
 from sensors.journal import Record
 from sensors.packing import Message as Received
@@ -77,7 +78,7 @@ class WholeRun:
 def differences(run: WholeRun, oracle: Oracle, catalogue: Catalogue) -> list[Section]:
     """Every section that differs between the database and the oracle, the ledger minute by minute."""
     counts = msgspec.to_builtins(run.store.ledger_totals()) | {"in_flight": 0, "difference": 0}
-    sections = [grade.of_totals(oracle.total(), counts)]
+    sections = [grade.of_totals(oracle.total(), (), counts)]
     sections.append(grade.of_mapping("aside", {"": oracle.total().set_aside}, {"": counts["readings_set_aside"]}))
     sections.append(grade.of_mapping("reasons", oracle.reasons, run.store.rejection_reasons()))
     with run.store.engine.connect() as connection:
@@ -85,6 +86,7 @@ def differences(run: WholeRun, oracle: Oracle, catalogue: Catalogue) -> list[Sec
     expected = {key: [getattr(row, name) for name in grade.OUTCOMES] for key, row in oracle.rows.items()}
     kept = {(row["partition"], row["kind"], row["minute"]): [row[name] for name in grade.OUTCOMES] for row in rows}
     sections.append(grade.of_mapping("minutes", expected, kept))
+    sections.append(grade.of_sent(oracle.sent(), [missing_of(*row) for row in run.store.missing(10_000)]))
     for kpi in catalogue.kpis.values():
         sections.append(of_kpi(run, oracle, msgspec.convert(msgspec.to_builtins(kpi), Definition), catalogue))
     return [section for section in sections if section.is_finding]
