@@ -445,6 +445,14 @@ class SqlStore:
             rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
             return {partition: max(offset, 0) for partition, offset in rows}
 
+    def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
+        """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & table.c.end.between(start, end) & (table.c.state != "provisional")
+        query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
+        with self._reading() as connection:
+            return [_made(Value, row) for row in connection.execute(query)]
+
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""
         table = table_of(CheckpointTable)
