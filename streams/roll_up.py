@@ -118,7 +118,7 @@ class RollUp:
     def evaluate(self, now: int) -> Beat:
         """Merge what changed; step the place's own alerts."""
         beat = Beat(ROLL_UP, now)
-        for kpi, end in sorted(self._dirty, key=lambda key: key[1]):
+        for kpi, end in sorted(self._dirty, key=lambda key: (key[1], key[0])):
             self._merge(beat, kpi, end)
         self._dirty.clear()
         self._step_alerts(beat, now)

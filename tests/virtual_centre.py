@@ -7,7 +7,8 @@ that runs can be compared to the byte.
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -172,6 +173,18 @@ class Wall:
 # --- a run ---
 
 
+class AtOnce(ThreadPoolExecutor):
+    """Does what is given to a thread right here: a run must not hang on how threads take turns."""
+
+    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*given, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
 class Centre:
     """One run of a world under a plan."""
 
@@ -193,17 +206,17 @@ class Centre:
         if not self.plan.live_survives and self.crashed:
             self.live = MemoryLive(f"thoi-dai-{self.crashed}")
             self.gateways = [Gateway(), Gateway()]
-        engine = Engine(made(), self.store, self.live, lambda: self.now, self._send_report, self._received)
+
+        async def send_report(report: Report) -> None:
+            await engine.report(report)
+
+        engine = Engine(made(), self.store, self.live, lambda: self.now, send_report, self._received)
         self.engine = engine
         for partition in range(self.world.journal.partitions):
             await engine.own(partition)
         await engine.own_roll_up()
         for command in self.store.waiting_commands():
             engine.order(command)
-
-    async def _send_report(self, report: Report) -> None:
-        assert self.engine is not None
-        await self.engine.report(report)
 
     def _received(self) -> dict[int, int]:
         return self.world.journal.numbered_by(self.now)
@@ -289,6 +302,7 @@ def play(world: World, plan: Plan) -> Told:
 
 
 async def _play(world: World, plan: Plan) -> Told:
+    asyncio.get_running_loop().set_default_executor(AtOnce(1))
     store = fresh_store()
     centre = Centre(world, plan, store)
     try:

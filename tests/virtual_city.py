@@ -23,7 +23,7 @@ from simulators.equipment import Equipment
 from simulators.scenario import Scenario, Trouble
 from simulators.toml_scenarios import load_equipment
 
-MINUTES = 12
+MINUTES = 8
 SPAN_MS = MINUTES * 60_000
 STEP_MS = 250
 """How often broker and bridge get their turn."""
@@ -70,7 +70,7 @@ def small_city(seed: int) -> City:
 def odd_sources(draw: Random) -> list[tuple[int, str, bytes]]:
     """What the city has not: no time of their own, clocks ahead and behind, good-byes, junk, unknown places."""
     said: list[tuple[int, str, bytes]] = []
-    for _ in range(40):
+    for _ in range(50):
         at, unit = NOON + draw.randrange(SPAN_MS), draw.choice(UNITS)
         speed = round(draw.uniform(5, 110), 1)
         said.append((at, *draw.choice((
