@@ -1,7 +1,7 @@
-"""The centre of a virtual world: the real engine, database, live store, views and frames, at beats whose time is given.
+"""The centre of a virtual world: the real engine, database, live store, views and frames, at beats of given times.
 
-A `Plan` says what goes wrong and on which beat. A run returns everything that was shown and everything that was kept, so
-that runs can be compared to the byte.
+A `Plan` says what goes wrong and on which beat. A run returns everything that was shown and everything that was kept,
+so that runs can be compared to the byte.
 """
 
 import asyncio
@@ -54,8 +54,8 @@ def made() -> Catalogue:
 class Plan:
     """What goes wrong, by the index of the beat. `crashes`: the engine dies once its state is written ("written"), at
     once ("now"), or before it can write ("unwritten"), and is back after so many beats; `outages`: the database takes
-    nothing on that beat ("read only" or "full"); `zombies`: the engine that died goes on for a beat after its successor.
-    `live_survives`: the live store is a process of its own (the cluster)."""
+    nothing on that beat ("read only" or "full"); `zombies`: the engine that died wakes for a beat after its successor
+    has written. `live_survives`: the live store is a process of its own (the cluster)."""
 
     crashes: dict[int, tuple[str, int]] = field(default_factory=dict)
     outages: dict[int, str] = field(default_factory=dict)
@@ -236,8 +236,9 @@ class Centre:
         await self._beat_zombie(index, now)
         tell_database(self.store, *MENDED)
         await self._look_on(index, now)
-        if self._due is not None and self.engine is not None and (self._due[0] != "written" or is_written(self.store, now)):
-            self._crash(index)
+        if self._due is not None and self.engine is not None:
+            if self._due[0] != "written" or is_written(self.store, now):
+                self._crash(index)
 
     async def _beat_engine(self, index: int, now: int) -> None:
         engine = self.engine
@@ -251,8 +252,8 @@ class Centre:
         self._check_ledger()
 
     async def _beat_zombie(self, index: int, now: int) -> None:
-        """The engine that was thought dead wakes once more, with a live store and a roll-up that nobody sees."""
-        if self.zombie is not None and index in self.plan.zombies:
+        """The engine that was thought dead wakes once more, after its successor has written."""
+        if self.zombie is not None and index in self.plan.zombies and self.engine and is_written(self.store, now):
             before = rows_of(self.store)
             await self.zombie.beat(now)
             assert rows_of(self.store) == before, "a worker that had lost its partitions wrote"

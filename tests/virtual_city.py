@@ -1,7 +1,7 @@
-"""A whole centre in virtual time, by a seed: devices and desks, an unreliable broker, a bridge that dies, and a journal.
+"""A world in virtual time, by a seed: devices and desks, an unreliable broker, a bridge that dies, and a journal.
 
-Nothing sleeps and nothing is mocked: packing, batches, engine, database, live store, view and frames are the real ones;
-only the broker, the journal's disk and the clock are made here. `virtual_centre` plays the rest over the journal.
+Nothing sleeps and nothing is mocked: city, packing and batches are the real ones; only the broker, the journal's disk
+and the clock are made here. `virtual_centre` plays engine, database, live store and walls over the journal.
 
     publish ──▶ broker (QoS 1: again until acknowledged, DUP) ──▶ bridge (Packer) ──▶ journal (records by time)
 """
@@ -90,7 +90,8 @@ def odd_sources(draw: Random) -> list[tuple[int, str, bytes]]:
 def everything_said(seed: int) -> list[Sent]:
     """All messages of the world in order of sending."""
     draw = Random(seed)
-    said = [(message.time, message.topic, message.payload) for message in small_city(seed).messages(NOON, NOON + SPAN_MS)]
+    messages = small_city(seed).messages(NOON, NOON + SPAN_MS)
+    said = [(message.time, message.topic, message.payload) for message in messages]
     ordered = sorted(said + odd_sources(draw))
     return [Sent(at, number, topic, payload) for number, (at, topic, payload) in enumerate(ordered)]
 
