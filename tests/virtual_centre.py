@@ -236,9 +236,12 @@ class Centre:
         await self._beat_zombie(index, now)
         tell_database(self.store, *MENDED)
         await self._look_on(index, now)
-        if self._due is not None and self.engine is not None:
-            if self._due[0] != "written" or is_written(self.store, now):
-                self._crash(index)
+        if self._due is not None and self.engine is not None and self._may_die(now):
+            self._crash(index)
+
+    def _may_die(self, now: int) -> bool:
+        assert self._due is not None
+        return self._due[0] != "written" or is_written(self.store, now)
 
     async def _beat_engine(self, index: int, now: int) -> None:
         engine = self.engine
