@@ -131,11 +131,12 @@ def is_written(store: SqlStore, now: int) -> bool:
 
 
 class Gateway:
-    """What `control_center.live_mirror.Mirror` does on a tick, and the feed of one wall."""
+    """What `control_center.live_mirror.Mirror` does on a tick, and the feed of one wall with room for a few alerts."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.state = SyncState()
-        self.feed = Feed(View(frozenset(f"k:{kpi}@{place().code}" for kpi in made().kpis), alerts_max=6), {"wall": "w"})
+        keys = frozenset(f"k:{kpi}@{place().code}" for kpi in made().kpis)
+        self.feed = Feed(View(keys, alerts_max=6, gateway=name), {"wall": "w"})
 
     async def look(self, live: MemoryLive) -> None:
         delta = await live.since(self.state.epoch, self.state.sequence)
@@ -194,18 +195,23 @@ class Centre:
         self.engine: Engine | None = None
         self.zombie: Engine | None = None
         self.live = MemoryLive("thoi-dai-0")
-        self.gateways = [Gateway(), Gateway()]
+        self._gateways_begun = 0
+        self.gateways = [self._gateway(), self._gateway()]
         self.walls = [Wall() for _ in range(3)]
         self.crashed = 0
         self._back_at = 0
         self._due: tuple[str, int] | None = None
         self._draw = Random(world.seed)
 
+    def _gateway(self) -> Gateway:
+        self._gateways_begun += 1
+        return Gateway(f"cong-{self._gateways_begun}")
+
     async def start(self) -> None:
         """A new engine takes over from the database."""
         if not self.plan.live_survives and self.crashed:
             self.live = MemoryLive(f"thoi-dai-{self.crashed}")
-            self.gateways = [Gateway(), Gateway()]
+            self.gateways = [self._gateway(), self._gateway()]
 
         async def send_report(report: Report) -> None:
             await engine.report(report)
@@ -283,7 +289,7 @@ class Centre:
 
     async def _look_on(self, index: int, now: int) -> None:
         if index in self.plan.gateway_crashes:
-            self.gateways[index % 2] = Gateway()
+            self.gateways[index % 2] = self._gateway()
         draw = self._draw
         for gateway in self.gateways:
             if not gateway.state.epoch or draw.random() < 0.8:
