@@ -139,7 +139,8 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
-            held = Held(state, recovered.ordinal, recovered.totals, recovered.at)
+            totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
+            held = Held(state, recovered.ordinal, totals, recovered.at)
             changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             self._held[partition] = held

@@ -151,6 +151,8 @@ class SqlStore:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
         mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
+        if checkpoint.expected_at is not None:
+            mine &= table.c.at == checkpoint.expected_at
         return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
