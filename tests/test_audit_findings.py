@@ -1,15 +1,17 @@
 """What the audit's plain rules showed in the worker: each of these fails until the worker is repaired.
 
-The first two lose or add something that a real desk can cause; in the others a figure depends on where beats or a
-restart happen to cut the stream, which nobody can recompute.
+The first two lose or add something that a real desk can cause; the next two were seen in `ioc up` as it publishes its
+three hours of backfill; in the others a figure depends on where beats or a restart happen to cut the stream, which
+nobody can recompute.
 """
 
 from collections.abc import Iterator
 
 import pytest
-from small_world import NOON, A, Feed, Message, catalogue, cloudevent, senml
+from small_world import NOON, A, B, Feed, Message, catalogue, cloudevent, nothing, senml
 
 from streams.partition import Beat
+from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -65,6 +67,32 @@ def test_a_rating_that_is_told_again_after_hours_of_silence_is_not_counted_again
         feed.partition.checkpoint(NOON + minute * MINUTE)
     feed.tell((*rating, NOON + 150 * MINUTE))
     assert feed.partition.evaluate(NOON + 150 * MINUTE).totals.readings == 1
+
+
+@found
+def test_a_new_sources_backlog_may_come_out_of_order() -> None:
+    """A source that was never heard counts as silent since 1970: whatever is older than the lateness is refused."""
+    feed, back = Feed(catalogue()), NOON + 3 * HOUR
+    feed.tell((ONE, senml("speed", NOON + MINUTE, 50.0), back), (ONE, senml("speed", NOON, 40.0), back + 40))
+    assert feed.partition.evaluate(back + 500).totals.readings == 2
+
+
+@found
+def test_a_unit_that_lags_behind_does_not_take_the_others_readings_from_the_place() -> None:
+    """Its window closes when the rings of the others have moved on, and the share is packed from what is left."""
+    feed, roll_up = Feed(catalogue()), RollUp(catalogue(), nothing(), NOON)
+    ahead = [(ONE, senml("speed", NOON + step * MINUTE, 60.0), NOON + 3 * HOUR) for step in range(120)]
+    behind = f"ioc/{B}/traffic/one"
+    closed: Figures = {}
+    for messages in (
+        [(behind, senml("speed", NOON, 30.0), NOON + 3 * HOUR), *ahead],
+        [(behind, senml("speed", NOON + 2 * HOUR, 30.0), NOON + 3 * HOUR)],
+    ):
+        feed.tell(*messages)
+        roll_up.report(Report(0, feed.partition.evaluate(NOON + 3 * HOUR).partials, None), NOON + 3 * HOUR)
+        beat = roll_up.evaluate(NOON + 3 * HOUR)
+        closed |= {(v.kpi, v.end): (v.n, v.value) for v in beat.closed if v.scope == "22"}
+    assert closed["speed", NOON + 5 * MINUTE] == (6, 55.0)
 
 
 @found
