@@ -28,6 +28,7 @@ from streams.alert import Alert, AlertStep, Command
 from streams.beat import Counts, Rejection, Value
 from streams.checkpoint import (
     ROLL_UP,
+    BeatMark,
     Checkpoint,
     LedgerRow,
     Mail,
@@ -85,6 +86,7 @@ UNMERGED_MS = 120_000
 """The roll-up's checkpoint is at most seconds behind the partitions': shares written since then are merged again."""
 
 KEYS_A_QUERY = 200
+ROWS_A_PART = 50_000
 MAIL_TRIES = 30
 Row = Mapping[str, Any]
 Table = type[SQLModel]
@@ -149,6 +151,8 @@ class SqlStore:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
         mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
+        if checkpoint.expected_at is not None:
+            mine &= table.c.at == checkpoint.expected_at
         return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
@@ -233,9 +237,22 @@ class SqlStore:
             self._put_rows(connection, BeatTable, beats)
         if checkpoint.snapshot is not None:
             state = self._recovered(connection, checkpoint.partition, checkpoint.snapshot)
+            if checkpoint.partition == ROLL_UP:
+                self._add_amendable(connection, state, checkpoint.snapshot)
             content = zlib.compress(msgspec.msgpack.encode(state), 1)
             rows = [{"partition": checkpoint.partition, "at": checkpoint.at, "content": content}]
             self._put_rows(connection, SnapshotTable, rows)
+
+    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
+        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
+        table = table_of(PartialTable)
+        keys: set[tuple[str, int]] = set()
+        for kpi, horizon in horizons.items():
+            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
+            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
+        keys -= {(partial.kpi, partial.end) for partial in state.partials}
+        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
+        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
 
     # Recovery
 
@@ -292,18 +309,25 @@ class SqlStore:
             content = connection.execute(query.order_by(table.c.at.desc()).limit(1)).scalar()
         return None if content is None else msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)
 
-    def beats(self, partition: int, after: int, until: int) -> list[tuple[int, int, int]]:
-        """The beats of a partition in (after, until] ms UTC: time, offset reached, messages received by then."""
+    def oldest_snapshot(self, partition: int) -> int | None:
+        """When the oldest state was kept (ms UTC)."""
+        table = table_of(SnapshotTable)
+        with self._reading() as connection:
+            query = sa.select(sa.func.min(table.c.at)).where(table.c.partition == partition)
+            return connection.execute(query).scalar()
+
+    def beats(self, partition: int, after: int, until: int) -> list[BeatMark]:
+        """The beats of a partition in (after, until] ms UTC."""
         table = table_of(BeatTable)
         # A checkpoint's row has the beats up to its own time; one that had to wait covers more than a second.
         query = sa.select(table.c.beats).where(table.c.partition == partition, table.c.at > after).order_by(table.c.at)
-        found: list[tuple[int, int, int]] = []
+        found: list[BeatMark] = []
         with self._reading() as connection:
             for (packed,) in connection.execute(query):
-                beats = msgspec.msgpack.decode(packed, type=list[tuple[int, int, int]])
-                if beats and beats[0][0] > until:
+                beats = msgspec.msgpack.decode(packed, type=list[BeatMark])
+                if beats and beats[0].now > until:
                     break
-                found += [beat for beat in beats if after < beat[0] <= until]
+                found += [beat for beat in beats if after < beat.now <= until]
         return found
 
     def applied_commands(self, after: int, until: int) -> list[tuple[int, Command]]:
@@ -388,10 +412,10 @@ class SqlStore:
 
     # Figures
 
-    def newest_value(self, kpi: str, scope: str) -> Value | None:
-        """The newest closed window of a KPI."""
+    def newest_value(self, kpi: str, scope: str, until: int = 2**62) -> Value | None:
+        """The newest closed window of a KPI that ended by `until` (ms UTC)."""
         table = table_of(ValueTable)
-        mine = (table.c.kpi == kpi) & (table.c.scope == scope)
+        mine = (table.c.kpi == kpi) & (table.c.scope == scope) & (table.c.end <= until)
         query = sa.select(table).where(mine).order_by(table.c.end.desc()).limit(1)
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
@@ -402,6 +426,32 @@ class SqlStore:
         table = table_of(ValueTable)
         mine = (table.c.kpi == kpi) & (table.c.scope == scope) & table.c.end.between(start, end)
         query = sa.select(table).where(mine, table.c.state != "provisional").order_by(table.c.end).limit(limit)
+        with self._reading() as connection:
+            return [_made(Value, row) for row in connection.execute(query)]
+
+    def closed_values(self, after: int, upto: int) -> Iterator[list[tuple[str, str, int, float | None, int]]]:
+        """KPI, scope, end, value and n of all closed windows that end in (after, upto] (ms UTC), in parts."""
+        table = table_of(ValueTable)
+        query = sa.select(table.c.kpi, table.c.scope, table.c.end, table.c.value, table.c.n).where(
+            table.c.end > after, table.c.end <= upto, table.c.state != "provisional"
+        )
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=ROWS_A_PART).execute(query)
+            for part in found.partitions():
+                yield [tuple(row) for row in part]
+
+    def offsets(self) -> dict[int, int]:
+        """For every partition (not the roll-up), the journal offset that its last checkpoint reached."""
+        table = table_of(CheckpointTable)
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
+            return {partition: max(offset, 0) for partition, offset in rows}
+
+    def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
+        """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & table.c.end.between(start, end) & (table.c.state != "provisional")
+        query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
 
