@@ -194,7 +194,7 @@ async def test_the_ledger_of_the_last_hour_stands_by_kind_and_can_be_linked(worl
     async with page_at(browser, world.site.host, "/login") as desk:
         await desk_at(desk, world, "/desk#ledger")
         rain = desk.page.locator('.kinds tr[data-kind="rain"] .count')
-        await expect(rain).to_have_text(["7", "5", "0", "1", "1"])
+        await expect(rain).to_have_text(["6", "4", "0", "1", "1"])
         await expect(desk.page.locator('.kinds tr[data-kind="traffic"] .count').first).to_have_text("6")
         await expect(desk.page.locator('.ledger [data-cell="sent"] b')).to_have_text("16")
         await expect(desk.page.locator('nav [data-tab="ledger"]')).to_have_attribute("aria-pressed", "true")
