@@ -31,6 +31,7 @@ from control_center.wall import FONT_REM
 from sensors.system_clock import now_ms
 from streams.beat import Rejection, Value
 from streams.checkpoint import SummaryRow
+from streams.fault import WORDS, Fault, Seen, changes, fold
 from streams.sql_store import SqlStore
 from streams.summary import Decision, Facts, Figure, Note
 
@@ -227,6 +228,9 @@ async def test_a_room_far_away_is_shown_the_four_worst(store: SqlStore, browser:
             await expect(tile(wall, "slope_rate")).to_be_visible()
             await expect(tile(wall, "satisfaction")).to_be_visible()
             assert await wall.page.evaluate(CUT_OFF) == []
+            await ail(world, disk_full=FULL, bridge_silent=Seen())
+            await expect(wall.page.locator("#faults b")).to_be_visible()
+            assert await wall.page.evaluate(CUT_OFF) == []
 
 
 async def test_a_thousand_changes_leave_the_dom_as_large_as_it_was(world: World, browser: Browser) -> None:
@@ -242,6 +246,70 @@ async def test_a_thousand_changes_leave_the_dom_as_large_as_it_was(world: World,
         await expect(tile(wall, "traffic_flow").locator(".value")).to_have_text("999")
         await expect(wall.page.locator(".alert:visible")).to_have_count(5)
         assert await wall.page.locator("*").count() == before
+
+
+# What ails the centre itself
+
+
+async def ail(world: World, **seen: Seen) -> None:
+    """Say these faults, since four minutes ago; delete all others."""
+    now = now_ms()
+    begun = fold({}, {what: Seen() for what in WORDS if what in seen}, now - 4 * MINUTE_MS)
+    told = fold(begun, {what: seen[what] for what in WORDS if what in seen}, now)
+    await world.live.publish(changes({}, told) | {f"f:{what}": None for what in WORDS if what not in seen})
+
+
+LOW = Seen("còn 812\u00a0MB, cần 1024\u00a0MB", "812\u00a0MB left, 1024\u00a0MB needed")
+FULL = Seen("còn 0\u00a0MB, cần 75\u00a0MB", "0\u00a0MB left, 75\u00a0MB needed")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (3840, 2160), (7680, 2160)])
+async def test_a_fault_of_the_centre_takes_a_strip_of_its_own_and_nothing_is_cut(
+    world: World, browser: Browser, width: int, height: int
+) -> None:
+    for unit in LONGEST_UNITS:
+        await world.raise_alert("wait_long", unit)
+    async with page_at(browser, world.site.host, "/wall", width, height) as wall:
+        await is_live(wall)
+        strip = wall.page.locator("#faults")
+        await expect(strip).to_be_hidden()
+        rows = await wall.page.locator(".alert:visible").count()
+        await ail(world, disk_low=LOW)
+        await expect(strip).to_contain_text("Cảnh báo hệ thống: Đĩa sắp đầy – còn 812")
+        await expect(strip.locator(".mark")).to_have_attribute("data-sev", "warning")
+        await ail(world, disk_full=FULL, bridge_silent=Seen(), checkpoint_waits=Seen(detail="database or disk is full"))
+        await expect(strip).to_contain_text("Lỗi hệ thống: Đĩa đầy: ngừng xác nhận – còn 0")
+        await expect(strip).to_contain_text("4 phút · và 2 lỗi nữa")
+        await expect(strip.locator(".mark")).to_have_attribute("data-sev", "critical")
+        if width / height < 2.5:
+            await expect(wall.page.locator("#alerts-more")).to_have_text(f"và {len(LONGEST_UNITS) - rows + 2} mục nữa")
+        assert await wall.page.evaluate(CUT_OFF) == []
+        await ail(world)
+        await expect(strip).to_be_hidden()
+        await expect(wall.page.locator(".alert:visible")).to_have_count(rows)
+
+
+async def test_desk_and_phone_name_the_centres_faults_and_what_a_dead_process_said_is_not_believed(
+    world: World, browser: Browser
+) -> None:
+    await ail(world, disk_full=FULL, bridge_silent=Seen())
+    beats = keeping(lambda: ail(world, disk_full=FULL, bridge_silent=Seen()), 2.0)
+    async with page_at(browser, world.site.host, "/login") as desk, beats:
+        await log_in(desk)
+        faults = desk.page.locator(".fault")
+        await expect(faults).to_have_count(2)
+        await expect(faults.first).to_contain_text("Đĩa đầy: ngừng xác nhận – còn 0")
+        await expect(faults.last).to_contain_text("Cầu nối MQTT im lặng")
+        async with page_at(browser, world.site.host, "/leader?lang=en", 390, 844) as leader:
+            fault = leader.page.locator("#fault")
+            await expect(fault).to_have_text(f"System fault: Disk full: acknowledging stopped – {FULL.en}")
+            assert await leader.page.evaluate("document.documentElement.scrollWidth") <= 390
+    old = Fault("disk_full", 1, now_ms() - 16_000, "Đĩa đầy", "Disk full")
+    async with page_at(browser, world.site.host, "/login") as desk:
+        await world.live.publish({"f:disk_full": msgspec.json.encode(old), "f:bridge_silent": None})
+        await log_in(desk)
+        await expect(desk.page.locator("#me")).to_have_text("truc-ban")
+        await expect(desk.page.locator(".fault")).to_have_count(0)
 
 
 async def test_a_walls_token_goes_with_all_that_it_asks(store: SqlStore, browser: Browser) -> None:

@@ -8,8 +8,9 @@ import { Explain } from "./desk_explain.js";
 import { headlineOf, queueTable } from "./desk_queue.js";
 import { PANES, Trust } from "./desk_trust.js";
 import { deskWords, fill } from "./desk_words.js";
+import { faultWords, gravity, standingFaults } from "./fault_strip.js";
 import { ledgerOf, titleOn } from "./figures.js";
-import { html, nothing, render } from "./lit.js";
+import { html, markOf, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
 import { isReplay, tellReplay } from "./replay.js";
@@ -258,6 +259,8 @@ class Desk {
       <b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.second(now)}</b>
       <button class="plain" id="sound" ?disabled=${isReplay()} aria-pressed=${String(this._sound.isOn)} @click=${() => { this._sound.toggle(); this._later(); }}>${deskWords.sound}: ${this._sound.isOn ? deskWords.on : deskWords.off}</button>
       <span id="me">${this._me?.name ?? ""}</span><button class="plain" id="logout" @click=${() => void logOut(this._me)}>${deskWords.logout}</button>
+      ${standingFaults(this._link.replica, now).map((fault) => html`<p class="fault" role="alert" data-what=${fault.what} data-sev=${gravity(fault)}>${markOf(gravity(fault))}
+        <span>${faultWords(fault)} · ${age(now - fault.since)}</span><small>${fault.detail}</small></p>`)}
       ${this._error ? html`<p id="error" role="alert">${this._error}</p>` : nothing}
       ${state === "down" ? html`<p id="down" role="alert">${words.banner.replace("{age}", age(this._link.silence()))}</p>` : nothing}`;
   }

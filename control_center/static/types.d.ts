@@ -94,6 +94,15 @@ export interface Ledger {
   missing: number;
 }
 
+export interface Fault {
+  what: string;
+  since: number;
+  at: number;
+  vi: string;
+  en: string;
+  detail: string;
+}
+
 export interface Title {
   name_vi: string;
   name_en: string;

@@ -2,6 +2,7 @@
 // The wall. Frames only overwrite state; drawing happens in animation frames; digits change once a second.
 import { worstByScope } from "./alerts.js";
 import { AlertList } from "./alert_list.js";
+import { FaultStrip } from "./fault_strip.js";
 import { silentUnits, titleOn } from "./figures.js";
 import { Header } from "./header.js";
 import { LedgerStrip } from "./ledger_strip.js";
@@ -35,6 +36,7 @@ say(one("#alerts-none"), words.none);
 const header = new Header();
 const list = new AlertList();
 const strip = new LedgerStrip();
+const faults = new FaultStrip();
 const map = new PlaceMap();
 
 class Wall {
@@ -185,6 +187,7 @@ class Wall {
     for (const tile of this._tiles) tile.judge(now, alerts, this._place);
     this._chooseFar();
     header.count(alerts, replica.more);
+    faults.show(replica, now);
     map.show(worstByScope(alerts), silentUnits(replica.values.get("s:silent") ?? {}));
     list.show(alerts, replica.more, (scope) => this._names.get(scope) ?? (scope === this._place ? this._whole(now) : scope));
     list.tick(now, this.times);

@@ -17,6 +17,7 @@ const VI = {
   trendCorrected: "kỳ mới chốt đã sửa lần {n}", trendOpen: "tạm tính", trendMarks: "vạch: đã sửa",
   ledger: "Sổ thông điệp", received: "Đã nhận", accepted: "Hợp lệ", duplicate: "Trùng", too_late: "Quá muộn",
   rejected: "Bị loại", in_flight: "Đang xử lý", difference: "Chênh lệch", pending: "Chờ ở cầu nối", silentSources: "Nguồn im lặng",
+  fault: "Lỗi hệ thống", faultWarning: "Cảnh báo hệ thống", faultsMore: "và {n} lỗi nữa",
   sent: "Gửi (đánh số)", arrived: "Đã đến", missing: "Thiếu",
   second: "giây", minute: "phút", hour: "giờ", day: "ngày",
 };
@@ -37,6 +38,7 @@ const EN = {
   trendCorrected: "last closed corrected ×{n}", trendOpen: "provisional", trendMarks: "ticks: corrected",
   ledger: "Message ledger", received: "Received", accepted: "Accepted", duplicate: "Duplicate", too_late: "Too late",
   rejected: "Rejected", in_flight: "In flight", difference: "Difference", pending: "Bridge pending", silentSources: "Silent sources",
+  fault: "System fault", faultWarning: "System warning", faultsMore: "and {n} more",
   sent: "Sent (numbered)", arrived: "Arrived", missing: "Missing",
   second: "s", minute: "min", hour: "h", day: "d",
 };
