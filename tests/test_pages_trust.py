@@ -70,6 +70,13 @@ async def tell_ledger(world: World, **counts: int) -> None:
     await world.live.publish({"l:0": msgspec.json.encode(LEDGER | {"readings": 3_000_000} | counts)})
 
 
+async def say_fault(world: World) -> None:
+    detail = "ngừng xác nhận – còn 0 MB, cần 75 MB"
+    words = {"vi": f"Đĩa đầy: {detail}", "en": f"Disk full: {detail}", "detail": detail}
+    fault = {"what": "disk_full", "since": now_ms(), "at": now_ms()} | words
+    await world.live.publish({"f:disk_full": msgspec.json.encode(fault)})
+
+
 def closed(kpi: str, ends: list[tuple[int, State, int]]) -> list[Value]:
     """Windows of five minutes: end, state and revision."""
     return [
@@ -127,8 +134,13 @@ async def test_nothing_is_cut_where_counts_are_huge_and_everything_was_corrected
                 await expect(wall.page.locator('[data-ledger="sent"]')).not_to_have_text("–")
                 await expect(tile(wall, "traffic_flow").locator(".trust")).not_to_be_empty()
                 await expect(wall.page.locator(".alert:visible .age").first).not_to_be_empty()
-                assert await wall.page.evaluate(CUT_OFF) == []
                 await expect(wall.page.locator("#replay")).to_be_visible(visible=replay is not None)
+                assert await wall.page.evaluate(CUT_OFF) == []
+                await say_fault(world)
+                await expect(wall.page.locator("#faults")).to_be_visible()
+                assert await wall.page.evaluate(CUT_OFF) == []
+                await world.live.publish({"f:disk_full": None})
+                await expect(wall.page.locator("#faults")).to_be_hidden()
 
 
 # What is provisional, and what was corrected
