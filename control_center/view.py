@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from control_center.wall import ALERTS_SENT_MAX, FOLLOWED
+from streams.fault import Fault, standing
 from streams.live import Delta
 from streams.sync import SyncState, key_hash, state_hash
 
@@ -95,6 +96,11 @@ def worst_first(alerts: dict[str, bytes]) -> list[str]:
 def _rank(key: str, value: bytes) -> tuple[int, bool, int, str]:
     brief = _brief(value)
     return _SEVERITIES.get(brief.severity, 3), not brief.state.startswith("unack"), -brief.raised_at, key
+
+
+def standing_faults(state: SyncState, now: int) -> list[Fault]:
+    """What ails the centre itself at `now` (ms UTC), the gravest first."""
+    return standing([value for _, value in state.items("f:")], now)
 
 
 def decoded(items: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
