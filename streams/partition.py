@@ -512,9 +512,8 @@ class Partition:
         newest = self._clocks.newest
         for book in self._books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]
-            known = span[span != EMPTY]
-            if len(known):
-                book.forget(int(known.min()) - int(self._catalogue.lateness_ms[book.kind_index]) - 2 * book.reach_ms)
+            kept_ms = int(self._catalogue.lateness_ms[book.kind_index]) + 2 * book.reach_ms
+            book.forget(np.where(span == EMPTY, 0, span - kept_ms))
         dropped = {}
         for name, ring in self._rings.items():
             tags = ring.tag[: len(ring.row_keys)]
