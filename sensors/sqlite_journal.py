@@ -60,13 +60,15 @@ class _Aged(NamedTuple):
 class SqliteJournal:
     """Both sides of the journal over one file: `sensors.journal.JournalWriter` and `JournalReader`."""
 
-    def __init__(self, path: Path, retain_s: int, retain_bytes: int, wait_s: float) -> None:
+    def __init__(
+        self, path: Path, retain_s: int, retain_bytes: int, wait_s: float, is_read_only: bool = False
+    ) -> None:
         self._path = path
         self._retain_ms = retain_s * 1000
         self._retain_bytes = retain_bytes
-        self._database = _connect(path, wait_s)
+        self._database = _connect(path, wait_s, is_read_only)
         # Used on the caller's thread, for questions of a few microseconds that no writer can hold up.
-        self._glance = _connect(path, 0.0)
+        self._glance = _connect(path, 0.0, is_read_only)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._nothing_new: dict[int, tuple[int, int]] = {}
 
@@ -95,6 +97,23 @@ class SqliteJournal:
             raise Unavailable(f"journal {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise SettingsError(f"{path} is not a journal (--data): {error}") from error
+
+    @classmethod
+    def read_only(cls, path: Path, wait_s: float = WAIT_S) -> Self:
+        """Open the file of a journal that another process may be writing; nothing here can change it.
+
+        Raises SettingsError when there is no journal at `path`, and Unavailable when it cannot be opened now.
+        """
+        if not path.is_file():
+            raise SettingsError(f"{path}: không có nhật ký ở đó / there is no journal")
+        try:
+            journal = cls(path, RETAIN_S, RETAIN_BYTES, wait_s, is_read_only=True)
+            journal._glance.execute("SELECT count(*) FROM tail").fetchone()
+            return journal
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"journal {path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise SettingsError(f"{path} is not a journal: {error}") from error
 
     async def append(self, batches: Sequence[Batch]) -> None:
         """Keep the batches in one transaction; it is on disk on return, and nothing of it is kept on an error."""
@@ -204,9 +223,10 @@ def _offset(position: int) -> int:
     return position & ((1 << _OFFSET_BITS) - 1)
 
 
-def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
+def _connect(path: Path, wait_s: float, is_read_only: bool = False) -> sqlite3.Connection:
+    name = f"{path.absolute().as_uri()}?mode={'ro' if is_read_only else 'rwc'}"
     # No statement runs on two threads at once: one connection is the worker thread's, the other the caller's.
-    database = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(name, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=True)
     # FULL: in WAL mode only this puts every commit on disk before it returns.
     database.execute("PRAGMA synchronous = FULL")
     return database
