@@ -11,7 +11,7 @@ from control_center.http_access import reader
 from control_center.http_api import Instant, Unit
 from control_center.http_context import Context, fault
 from control_center.instant import parse_instant
-from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
+from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question, check_journal
 
 TIME_ALLOWED_S = 20.0
 LISTED_MAX = 1_000
@@ -65,6 +65,7 @@ class FormulaAnswer(TypedDict):
     across: str
     field: str
     factor: float
+    source: str
     bounds: list[BoundAnswer]
 
 
@@ -208,6 +209,8 @@ def explain_routes(context: Context) -> APIRouter:
     """The way back from a number to the messages it was made of."""
     routes = APIRouter(prefix="/api", dependencies=[Depends(reader(context))])
     lineages = Lineages(context.store, context.catalogue, context.settings.journal)
+    if context.settings.journal:
+        check_journal(context.settings.journal)
     # It reads and decodes up to 200,000 messages: one at a time, so that many questions cannot take the processor.
     turn = asyncio.Semaphore(1)
 

@@ -77,6 +77,7 @@ class Formula(msgspec.Struct, frozen=True):
     across: str
     field: str
     factor: float
+    source: str
     bounds: list[Bound]
 
 
