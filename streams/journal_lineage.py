@@ -149,7 +149,7 @@ class Lineages:
             first, last = min(first for first, _ in units.values()), max(last for _, last in units.values())
             if is_merged_early:
                 last = max(last, reached.get(partition, last))
-            yield Stretch(partition, first, last, units, frozenset())
+            yield Stretch(partition, first, last, units)
 
     async def _read(self, reader: JournalReader, stretch: Stretch, lineage: Lineage, notes: list[Text]) -> bool:
         """Read a stretch, and what comes before it, into `lineage`; True when a bound was reached before its end."""
@@ -157,7 +157,7 @@ class Lineages:
         records = await reader.read(stretch.partition, start, RECORDS_A_READ)
         if not records or records[0].offset > stretch.first:
             notes.append(_dropped(stretch, records))
-        lineage.begin(stretch._replace(too_late=await self._too_late(reader, stretch, records)))
+        lineage.begin(await self._told_of(reader, stretch, records))
         while records and records[0].offset <= stretch.last:
             inside = [record for record in records if record.offset <= stretch.last]
             await asyncio.to_thread(_take_all, lineage, inside)
@@ -178,12 +178,16 @@ class Lineages:
         midnight = (lineage.start + zone) // DAY_MS * DAY_MS - zone
         return min(start, await _offset_at(reader, stretch.partition, midnight - AHEAD_MS, stretch.first))
 
-    async def _too_late(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> frozenset[int]:
-        last = await reader.read(stretch.partition, stretch.last, 1)
-        if not records or not last:
-            return frozenset()
-        first, after = batches.decode(records[0].batch).first, batches.decode(last[0].batch).after
-        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first, after)
+    async def _told_of(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> Stretch:
+        """The stretch with what history knows of it: what was too late, and where beats ended."""
+        ending = await reader.read(stretch.partition, stretch.last, 1)
+        if not records or not ending:
+            return stretch
+        first, last = batches.decode(records[0].batch), batches.decode(ending[0].batch)
+        late = await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first.first, last.after)
+        since = first.sealed_at - AHEAD_MS
+        beats = await asyncio.to_thread(self._store.beat_offsets, stretch.partition, since, stretch.last)
+        return stretch._replace(too_late=late, beats=beats)
 
 
 def _take_all(lineage: Lineage, records: list[Record]) -> None:

@@ -25,11 +25,11 @@ from streams.payload import shown
 from streams.stretch import Stretch, Told
 from streams.tally import Tally
 from streams.ticket import STEPS, Derived
+from streams.timekeeper import NEVER, Timekeeper
 
 DECODED_MAX = 200_000
 """Messages of the kind and units that are decoded: some seconds of work; a day of them at two a second."""
 
-NEVER = -(1 << 62)
 _RANK: dict[Outcome, int] = {
     "counted": 5, "set_aside": 4, "too_late": 3, "duplicate": 2, "other_window": 1, "rejected": 0,
 }  # fmt: skip
@@ -62,10 +62,9 @@ class Lineage:
         self.records = self.messages = self.decoded = 0
         self._kind: Kind = catalogue.kinds[kpi.kind]
         self._units = units
-        self._lateness_ms = self._kind.lateness_s * 1000
+        self._time = Timekeeper(self._kind.lateness_s * 1000)
         self._topics: dict[str, Topic | None] = {}
         self._seen: set[tuple[str, str, int] | tuple[str, str] | tuple[str, bytes]] = set()
-        self._running: dict[str, int] = {}
         self._linkage = Linkage(catalogue.zone_ms, 2 * int(catalogue.lateness_ms.max()))
         self._listed = listed
         self._near: list[tuple[int, int, int, int, Told, _Judged]] = []
@@ -79,11 +78,12 @@ class Lineage:
     def begin(self, stretch: Stretch) -> None:
         """The records that follow are of this stretch, or come before it in its partition."""
         self._stretch = stretch
-        self._next_ordinal = 0
+        self._next_ordinal = self._beat = 0
         self._linkage.begin()
 
     def take(self, record: Record) -> None:
         """Judge the messages of one record; those of other kinds and units are passed over undecoded."""
+        self._turn(record.offset)
         batch = batches.decode(record.batch)
         self.records += 1
         self.messages += len(batch.topics)
@@ -105,6 +105,15 @@ class Lineage:
         rest = self._listed - len(self._near)
         chosen = self._near + (heapq.nlargest(rest, self._far) if rest > 0 else [])
         return [self._line(told, judged) for *_, told, judged in sorted(chosen, reverse=True)]
+
+    def _turn(self, offset: int) -> None:
+        """End the beats that did not reach this record; where no beat is known any more, every record is one."""
+        beats = self._stretch.beats
+        if not beats:
+            self._time.turn()
+        while self._beat < len(beats) and beats[self._beat] <= offset:
+            self._beat += 1
+            self._time.turn()
 
     def _topic(self, name: str) -> Topic | None:
         if name not in self._topics:
@@ -156,7 +165,7 @@ class Lineage:
         for quantity, time, value in pack.readings:
             outcome: Outcome = "duplicate" if is_repeated else self._verdict(told, quantity, time, pack.is_timed)
             if outcome == "counted" and pack.status == "measuring":
-                self._reach(told, time)
+                self._time.count(told.topic.unit)
                 self._count(told, quantity, time, value, "", is_inside)
             elif outcome == "counted":
                 outcome = "set_aside"
@@ -166,22 +175,17 @@ class Lineage:
 
     def _verdict(self, told: Told, quantity: str, time: int, is_timed: bool) -> Outcome:
         """Whether a reading counts, and if not, why."""
-        key = (told.name, quantity, time)
-        if is_timed and key in self._seen:
+        stream, key = (told.name, quantity), (told.name, quantity, time)
+        is_repeated = self._time.is_repeated(stream, time) and is_timed
+        is_late = self._time.is_late(told.topic.unit, stream, time, told.received_at, is_repeated)
+        if is_repeated and key in self._seen:
             return "duplicate"
-        if told.ordinal in self._stretch.too_late or self._is_behind(told, time):
+        if is_late or told.ordinal in self._stretch.too_late:
             return "too_late"
         if is_timed:
             self._seen.add(key)
+            self._time.accept(stream, time, told.received_at)
         return "counted"
-
-    def _is_behind(self, told: Told, time: int) -> bool:
-        return time < self._running.get(told.topic.unit, NEVER) - self._lateness_ms
-
-    def _reach(self, told: Told, time: int) -> None:
-        """The unit's time has come so far; no clock pushes it beyond reception."""
-        unit = told.topic.unit
-        self._running[unit] = max(self._running.get(unit, NEVER), min(time, told.received_at))
 
     def _event(self, told: Told, event: DeskEvent, is_inside: bool) -> _Judged:
         field = str(event.data.get("field", ""))
@@ -189,11 +193,10 @@ class Lineage:
         linked: list[Mate] = []
         key = (event.source, event.id)
         outcome: Outcome = "duplicate" if key in self._seen else "counted"
-        if outcome == "counted" and (told.ordinal in self._stretch.too_late or self._is_behind(told, event.time)):
+        if outcome == "counted" and not self._is_in_time(told, event):
             outcome = "too_late"
         if outcome == "counted":
             self._seen.add(key)
-            self._reach(told, event.time)
             for (quantity, time, value), mates in self._derived(told, event, field):
                 self._count(told, quantity, time, value, field, is_inside)
                 seen = self._seen_from_here("counted", quantity, time, field)
@@ -205,6 +208,11 @@ class Lineage:
         observed = event.time if event.is_timed else NEVER
         ticket = str(event.data.get("ticket", ""))
         return _Judged(outcome, lines, observed, step=event.event, ticket=ticket, linked=tuple(linked))
+
+    def _is_in_time(self, told: Told, event: DeskEvent) -> bool:
+        if told.ordinal in self._stretch.too_late:
+            return False
+        return self._time.is_event_in_time(told.topic.unit, told.name, event.time, told.received_at)
 
     def _derived(self, told: Told, event: DeskEvent, field: str) -> list[tuple[Derived, list[Mate]]]:
         if event.event in STEPS:

@@ -445,6 +445,20 @@ class SqlStore:
         with self._reading() as connection:
             return frozenset(connection.execute(query).scalars())
 
+    def beat_offsets(self, partition: int, after: int, upto: int) -> list[int]:
+        """The offsets that beats after `after` (ms UTC) reached, each once and in order, until one is beyond `upto`."""
+        table = table_of(BeatTable)
+        query = sa.select(table.c.beats).where(table.c.partition == partition, table.c.at > after).order_by(table.c.at)
+        reached: list[int] = []
+        with self._reading() as connection:
+            for (packed,) in connection.execution_options(yield_per=1_000).execute(query):
+                for _, offset, _ in msgspec.msgpack.decode(packed, type=list[tuple[int, int, int]]):
+                    if not reached or offset > reached[-1]:
+                        reached.append(offset)
+                if reached and reached[-1] > upto:
+                    break
+        return reached
+
     # The ledger, rejections and sources
 
     def ledger_totals(self) -> Counts:
