@@ -21,7 +21,7 @@ from sensors.journal import Record
 from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue
-from streams.checkpoint import ROLL_UP, Checkpoint, Mail, SummaryRow
+from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -65,10 +65,11 @@ class Held:
     waiting: Checkpoint | None = None
     unacknowledged: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
     taken: int = 0
-    beats: list[tuple[int, int, int]] = field(default_factory=list)
+    beats: list[BeatMark] = field(default_factory=list)
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     watermark: int = 0
+    offset: int = 0
 
 
 class Engine:
@@ -98,6 +99,8 @@ class Engine:
         self._roll_up: RollUp | None = None
         self._roll_up_checkpoint: Checkpoint | None = None
         self._roll_up_at = 0
+        self._sequence = 0
+        self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
         self._reports_in = asyncio.Event()
         self._commands: list[Command] = []
@@ -133,7 +136,7 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
-            held = Held(state, recovered.ordinal, recovered.totals, recovered.at or now)
+            held = Held(state, recovered.ordinal, recovered.totals, recovered.at)
             changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             self._held[partition] = held
@@ -186,12 +189,13 @@ class Engine:
         await self.own_roll_up()
         roll_up = self._roll_up
         assert roll_up is not None
+        now = self._beat_at if self._is_alone else self._clock()
         unknown = roll_up.unknown(report.partials)
         if unknown:
             # The other partitions may have spoken of these windows long ago, even in an earlier process.
             shares, values = await self._patiently(lambda: self._store.shares(unknown))
-            roll_up.restore(shares, values, self._clock())
-        roll_up.report(report, self._clock())
+            roll_up.restore(shares, values, now)
+        roll_up.report(report, now)
         self._reports_taken += 1
         self._reports_in.set()
 
@@ -237,14 +241,15 @@ class Engine:
 
         What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
         """
+        self._beat_at = now
         await self._carry_out_commands(now)
         changes: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
         for number, held in sorted(self._held.items()):
             beat = held.state.evaluate(now)
             held.received = max(ends.get(number, 0), held.state.next_ordinal)
-            held.numbered, held.watermark = beat.numbered, beat.watermark
-            held.beats.append((now, held.state.offset, held.received))
+            held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
+            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
             self._reports_sent += 1
             await self._send_report(Report(number, beat.partials, beat.silent))
@@ -263,10 +268,10 @@ class Engine:
         for number, held in sorted(self._held.items()):
             yield ledger_entry(number, held.received, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
-            yield entry(f"p:{number}", watermark=held.watermark, offset=held.state.offset, lag=lag, at=now)
+            yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 
     def _make_checkpoints(self, now: int, final: bool) -> None:
-        """Those that are due, unless one still waits to be written. Called right after everything was evaluated."""
+        """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
         for held in self._held.values():
             if held.waiting is None and (final or now - held.checkpointed_at >= CHECKPOINT_MS):
                 beats, held.beats = msgspec.msgpack.encode(held.beats), []
@@ -334,7 +339,7 @@ class Engine:
         """Tell the live store; what it cannot take now waits, newest value only."""
         self._backlog.update(changes)
         try:
-            await self._live.publish(self._backlog)
+            self._sequence = await self._live.publish(self._backlog)
             self._backlog = {}
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))

@@ -116,7 +116,7 @@ class Lineages:
         return Asked(kpi, question.scope, units, question.at, value, parts), open_values, notes
 
     def _newest(self, kpi: Kpi, scope: str, upto: int, open_values: list[OpenValues]) -> Value | None:
-        found = [self._store.value_upto(kpi.id, scope, upto)]
+        found = [self._store.newest_value(kpi.id, scope, upto)]
         found += [value for one in open_values for value in _said(one) if (value.kpi, value.scope) == (kpi.id, scope)]
         known = [value for value in found if value is not None and value.end <= upto]
         # Of one window, what is closed was said later than what was open.
@@ -157,7 +157,7 @@ class Lineages:
         records = await reader.read(stretch.partition, start, RECORDS_A_READ)
         if not records or records[0].offset > stretch.first:
             notes.append(_dropped(stretch, records))
-        lineage.begin(await self._told_of(reader, stretch, records))
+        lineage.begin(stretch._replace(too_late=await self._too_late(reader, stretch, records)))
         while records and records[0].offset <= stretch.last:
             inside = [record for record in records if record.offset <= stretch.last]
             await asyncio.to_thread(_take_all, lineage, inside)
@@ -178,16 +178,12 @@ class Lineages:
         midnight = (lineage.start + zone) // DAY_MS * DAY_MS - zone
         return min(start, await _offset_at(reader, stretch.partition, midnight - AHEAD_MS, stretch.first))
 
-    async def _told_of(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> Stretch:
-        """The stretch with what history knows of it: what was too late, and where beats ended."""
+    async def _too_late(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> frozenset[int]:
         ending = await reader.read(stretch.partition, stretch.last, 1)
         if not records or not ending:
-            return stretch
-        first, last = batches.decode(records[0].batch), batches.decode(ending[0].batch)
-        late = await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first.first, last.after)
-        since = first.sealed_at - AHEAD_MS
-        beats = await asyncio.to_thread(self._store.beat_offsets, stretch.partition, since, stretch.last)
-        return stretch._replace(too_late=late, beats=beats)
+            return frozenset()
+        first, after = batches.decode(records[0].batch).first, batches.decode(ending[0].batch).after
+        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first, after)
 
 
 def _take_all(lineage: Lineage, records: list[Record]) -> None:

@@ -78,12 +78,11 @@ class Lineage:
     def begin(self, stretch: Stretch) -> None:
         """The records that follow are of this stretch, or come before it in its partition."""
         self._stretch = stretch
-        self._next_ordinal = self._beat = 0
+        self._next_ordinal = 0
         self._linkage.begin()
 
     def take(self, record: Record) -> None:
         """Judge the messages of one record; those of other kinds and units are passed over undecoded."""
-        self._turn(record.offset)
         batch = batches.decode(record.batch)
         self.records += 1
         self.messages += len(batch.topics)
@@ -105,15 +104,6 @@ class Lineage:
         rest = self._listed - len(self._near)
         chosen = self._near + (heapq.nlargest(rest, self._far) if rest > 0 else [])
         return [self._line(told, judged) for *_, told, judged in sorted(chosen, reverse=True)]
-
-    def _turn(self, offset: int) -> None:
-        """End the beats that did not reach this record; where no beat is known any more, every record is one."""
-        beats = self._stretch.beats
-        if not beats:
-            self._time.turn()
-        while self._beat < len(beats) and beats[self._beat] <= offset:
-            self._beat += 1
-            self._time.turn()
 
     def _topic(self, name: str) -> Topic | None:
         if name not in self._topics:
@@ -165,7 +155,6 @@ class Lineage:
         for quantity, time, value in pack.readings:
             outcome: Outcome = "duplicate" if is_repeated else self._verdict(told, quantity, time, pack.is_timed)
             if outcome == "counted" and pack.status == "measuring":
-                self._time.count(told.topic.unit)
                 self._count(told, quantity, time, value, "", is_inside)
             elif outcome == "counted":
                 outcome = "set_aside"
@@ -176,15 +165,14 @@ class Lineage:
     def _verdict(self, told: Told, quantity: str, time: int, is_timed: bool) -> Outcome:
         """Whether a reading counts, and if not, why."""
         stream, key = (told.name, quantity), (told.name, quantity, time)
-        is_repeated = self._time.is_repeated(stream, time) and is_timed
-        is_late = self._time.is_late(told.topic.unit, stream, time, told.received_at, is_repeated)
-        if is_repeated and key in self._seen:
+        late, repeated = self._time.judge(told.topic.unit, stream, time, told.received_at, is_timed)
+        if repeated and key in self._seen:
             return "duplicate"
-        if is_late or told.ordinal in self._stretch.too_late:
+        if late or told.ordinal in self._stretch.too_late:
             return "too_late"
+        self._time.reach(told.topic.unit, min(time, told.received_at))
         if is_timed:
             self._seen.add(key)
-            self._time.accept(stream, time, told.received_at)
         return "counted"
 
     def _event(self, told: Told, event: DeskEvent, is_inside: bool) -> _Judged:
@@ -197,6 +185,7 @@ class Lineage:
             outcome = "too_late"
         if outcome == "counted":
             self._seen.add(key)
+            self._time.reach(told.topic.unit, min(event.time, told.received_at))
             for (quantity, time, value), mates in self._derived(told, event, field):
                 self._count(told, quantity, time, value, field, is_inside)
                 seen = self._seen_from_here("counted", quantity, time, field)
@@ -210,9 +199,8 @@ class Lineage:
         return _Judged(outcome, lines, observed, step=event.event, ticket=ticket, linked=tuple(linked))
 
     def _is_in_time(self, told: Told, event: DeskEvent) -> bool:
-        if told.ordinal in self._stretch.too_late:
-            return False
-        return self._time.is_event_in_time(told.topic.unit, told.name, event.time, told.received_at)
+        late = self._time.judge_event(told.topic.unit, told.name, event.time, told.received_at)
+        return not late and told.ordinal not in self._stretch.too_late
 
     def _derived(self, told: Told, event: DeskEvent, field: str) -> list[tuple[Derived, list[Mate]]]:
         if event.event in STEPS:

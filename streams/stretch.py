@@ -1,6 +1,6 @@
 """A stretch of the journal, and the messages in it: what a lineage is read from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sensors.topic import Topic
@@ -8,15 +8,13 @@ from sensors.topic import Topic
 
 class Stretch(NamedTuple):
     """Journal records `first` to `last` of a partition that a value was made of; `units` narrows it for units whose own
-    bounds are known. `too_late` are the ordinals of messages that were kept as too late, `beats` the offsets that the
-    worker had reached on its beats (those that took something in), in order."""
+    bounds are known. `too_late` are the ordinals of messages that were kept as too late."""
 
     partition: int
     first: int
     last: int
     units: Mapping[str, tuple[int, int]]
     too_late: frozenset[int] = frozenset()
-    beats: Sequence[int] = ()
 
     def holds(self, unit: str, offset: int) -> bool:
         """Whether a record may have part in the unit's value."""

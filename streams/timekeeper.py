@@ -1,68 +1,59 @@
-"""How far time had come when a message was judged: the rules of `streams.verdict`, for one message after another.
+"""How far time had come when a message was judged: the rules of `streams.verdict`, one message after another."""
 
-Within a beat a unit's time runs with every reading; from one beat to the next it is remembered by what counted. A
-source's own time is that of the beats before. So it matters where the worker's beats ended.
-"""
+from typing import NamedTuple
 
 NEVER = -(1 << 62)
 Stream = tuple[str, str]
-"""A topic and a quantity; an event's topic has one stream for all."""
+"""A topic and a quantity; an event's topic has one stream for all, named by an empty quantity."""
+
+
+class _Said(NamedTuple):
+    """The newest observed time that a stream has said, and when that was received."""
+
+    time: int = 0
+    received_at: int = 0
+
+
+class Judged(NamedTuple):
+    """`late`: too late to count; `repeated`: not newer than what its source has said before."""
+
+    late: bool
+    repeated: bool
 
 
 class Timekeeper:
-    """One kind; times in ms UTC. `turn` ends a beat."""
+    """The time of one kind: of its units (`reach`), and of every stream of its sources. Times in ms UTC."""
 
     def __init__(self, lateness_ms: int) -> None:
         self._lateness_ms = lateness_ms
         self._newest: dict[str, int] = {}
-        self._running: dict[str, int] = {}
-        self._own: dict[Stream, tuple[int, int]] = {}
-        self._before: dict[Stream, int] = {}
-        self._counted: dict[str, int] = {}
-        self._fresh: list[tuple[Stream, int, int]] = []
+        self._said: dict[Stream, _Said] = {}
 
-    def turn(self) -> None:
-        """The beat is over: what counted in it is remembered."""
-        for unit, time in self._counted.items():
-            self._newest[unit] = max(time, self._newest.get(unit, NEVER))
-        grown: dict[Stream, tuple[int, int]] = {}
-        for stream, time, received_at in self._fresh:
-            if time > self._own.get(stream, (NEVER, 0))[0]:
-                grown[stream] = (max(time, grown.get(stream, (NEVER, 0))[0]), received_at)
-        self._own |= grown
-        self._running, self._before, self._counted, self._fresh = {}, {}, {}, []
+    def judge(self, unit: str, stream: Stream, time: int, received_at: int, is_timed: bool) -> Judged:
+        """A reading; `is_timed` False where the device gave no time: it is then never a repetition."""
+        said = self._said.get(stream, _Said())
+        repeated = is_timed and time <= said.time
+        running = max(self._newest.get(unit, NEVER), min(time, received_at))
+        late = time < running - self._lateness_ms or (repeated and self._is_forgotten(said, time, received_at))
+        if is_timed and time > said.time:
+            self._said[stream] = _Said(time, received_at)
+        return Judged(late, repeated)
 
-    def is_repeated(self, stream: Stream, time: int) -> bool:
-        """Whether the reading is not newer than what its source has said before; takes note of it."""
-        before = self._before.get(stream, max(0, self._own.get(stream, (0, 0))[0]))
-        self._before[stream] = max(before, time)
-        return time <= before
+    def judge_event(self, unit: str, topic: str, time: int, received_at: int) -> bool:
+        """Whether an event is too late; one that is not moves its desk's own time."""
+        said = self._said.get((topic, ""))
+        running = self._newest.get(unit, NEVER)
+        is_old = said is not None and time <= said.time and self._is_forgotten(said, time, received_at)
+        if time < running - self._lateness_ms or is_old:
+            return True
+        if said is None or time > said.time:
+            self._said[topic, ""] = _Said(time, received_at)
+        return False
 
-    def is_late(self, unit: str, stream: Stream, time: int, received_at: int, is_repeated: bool) -> bool:
-        """Whether a reading is too late; the unit's time runs with it."""
-        running = max(self._running.get(unit, self._newest.get(unit, 0)), min(time, received_at))
-        self._running[unit] = running
-        own, received = self._own.get(stream, (0, 0))
-        silence = max(0, received_at - received)
-        return time < running - self._lateness_ms or (is_repeated and time < own + silence - self._lateness_ms)
+    def reach(self, unit: str, time: int) -> None:
+        """The unit's time has come so far, by a message that is new and in time."""
+        self._newest[unit] = max(time, self._newest.get(unit, NEVER))
 
-    def accept(self, stream: Stream, time: int, received_at: int) -> None:
-        """The reading is new and in time, whether it counts or is set aside."""
-        self._fresh.append((stream, time, received_at))
-
-    def count(self, unit: str) -> None:
-        """The last reading judged counts: the unit's time is remembered."""
-        self._counted[unit] = self._running[unit]
-
-    def is_event_in_time(self, unit: str, topic: str, time: int, received_at: int) -> bool:
-        """The same for an event; one that is in time moves its unit and its desk at once."""
-        running = max(self._counted.get(unit, NEVER), self._newest.get(unit, NEVER))
-        own, received = self._own.get((topic, ""), (NEVER, 0))
-        silence = max(0, received_at - received)
-        is_behind = own != NEVER and time <= own and time < own + silence - self._lateness_ms
-        if time < running - self._lateness_ms or is_behind:
-            return False
-        self._counted[unit] = max(running, min(time, received_at))
-        if time > own:
-            self._own[topic, ""] = (time, received_at)
-        return True
+    def _is_forgotten(self, said: _Said, time: int, received_at: int) -> bool:
+        """Whether the source's own time, run on with the clock of reception, is past it by the lateness."""
+        return time < said.time + max(0, received_at - said.received_at) - self._lateness_ms

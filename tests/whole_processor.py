@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from sensors.journal import Record
 from sensors.packing import Message, Packer
 from sensors.sqlite_journal import SqliteJournal
@@ -62,8 +60,7 @@ class WholeProcessor:
             if unknown:
                 self._roll_up.restore(*self.store.shares(unknown), now)
             self._roll_up.report(Report(number, beat.partials, beat.silent), now)
-            beats = msgspec.msgpack.encode([(now, partition.offset, partition.next_ordinal)])
-            assert self.store.commit(partition.checkpoint(now, beats))
+            assert self.store.commit(partition.checkpoint(now))
         self._roll_up.evaluate(now)
         assert self.store.commit(self._roll_up.checkpoint(now, [], []))
 
