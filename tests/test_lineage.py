@@ -286,7 +286,7 @@ def messages(draw: st.DrawFn, now: int) -> tuple[str, bytes, bool]:
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate],
+    max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
@@ -303,7 +303,7 @@ async def test_every_closed_number_of_a_random_world_follows_from_its_messages(
     closed = closed_of(world.processor.store)
     assert closed
     wrong = []
-    for kpi, scope, end in closed:
+    for kpi, scope, end in data.draw(st.permutations(closed))[:80]:
         told = await world.explain(kpi, scope, at=end, messages=3)
         assert told.value.end == end
         if not told.recomputed.matches:
