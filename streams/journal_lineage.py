@@ -136,23 +136,26 @@ class Lineages:
     def _stretches(self, asked: Asked, open_values: list[OpenValues]) -> Iterable[Stretch]:
         """Of each partition the records between the first and the last of its units' values.
 
-        What is merged of windows still open may hold units whose own value has not been said yet: there the stretch
-        goes on to the checkpoint.
+        What is merged of windows still open may hold units whose own newest value is of another window: there the
+        stretch goes on to the checkpoint, and begins when the window does (`is_open`).
         """
         reached = {one.partition: one.offset - 1 for one in open_values}
-        is_merged_early = asked.value.state == "provisional" and asked.scope not in asked.units
+        is_open = asked.value.state == "provisional" and asked.scope not in asked.units
         for partition in sorted({part.partition for part in asked.parts.values()}):
             own = [part.value for part in asked.parts.values() if part.partition == partition]
             units = {value.scope: (value.first_offset, value.last_offset) for value in own if value.last_offset >= 0}
             if not units:
                 continue
             first, last = min(first for first, _ in units.values()), max(last for _, last in units.values())
-            if is_merged_early:
+            if is_open:
                 last = max(last, reached.get(partition, last))
-            yield Stretch(partition, first, last, units)
+            yield Stretch(partition, first, last, units, is_open)
 
     async def _read(self, reader: JournalReader, stretch: Stretch, lineage: Lineage, notes: list[Text]) -> bool:
         """Read a stretch, and what comes before it, into `lineage`; True when a bound was reached before its end."""
+        if stretch.is_open:
+            first = await _offset_at(reader, stretch.partition, lineage.start - AHEAD_MS, stretch.first)
+            stretch = stretch._replace(first=first)
         start = await self._start(reader, stretch, lineage)
         records = await reader.read(stretch.partition, start, RECORDS_A_READ)
         if not records or records[0].offset > stretch.first:

@@ -8,12 +8,14 @@ from sensors.topic import Topic
 
 class Stretch(NamedTuple):
     """Journal records `first` to `last` of a partition that a value was made of; `units` narrows it for units whose own
-    bounds are known. `too_late` are the ordinals of messages that were kept as too late."""
+    bounds are known. `too_late` are the ordinals of messages that were kept as too late. `is_open`: of other units the
+    records since the window began count, wherever those are."""
 
     partition: int
     first: int
     last: int
     units: Mapping[str, tuple[int, int]]
+    is_open: bool = False
     too_late: frozenset[int] = frozenset()
 
     def holds(self, unit: str, offset: int) -> bool:
