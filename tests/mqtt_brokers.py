@@ -95,6 +95,12 @@ class Publisher:
         for topic, payload in messages:
             self.publish(topic, payload)
 
+    def wait_for_room(self, most: int, is_over: threading.Event) -> None:
+        """Wait until no more than `most` messages are unacknowledged, or it is over."""
+        with self._changed:
+            while self.published - self.acknowledged >= most and not is_over.is_set():
+                self._changed.wait(0.5)
+
     def settle(self, timeout_s: float = 30.0) -> None:
         """Wait until everything published has been acknowledged."""
         with self._changed:
