@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
 from control_center import answer
-from control_center.answer import KpiAnswer, LedgerAnswer, RejectionAnswer
+from control_center.answer import KpiAnswer, LedgerAnswer, LedgerRowAnswer, MissingAnswer, RejectionAnswer
 from control_center.http_access import reader
 from control_center.http_context import Context, fault
 from control_center.instant import MS_MAX, parse_instant
@@ -37,7 +37,8 @@ async def ledger_of(context: Context) -> LedgerAnswer:
     rows = [row for _, row in context.mirror.state.items("l:")]
     if rows:
         return answer.ledger_of_live(rows, refused, reasons)
-    return answer.ledger_of_counts(await from_store(context.store.ledger_totals), refused, reasons)
+    totals = await from_store(context.store.ledger_totals)
+    return answer.ledger_of_counts(totals, await from_store(context.store.numbered_totals), refused, reasons)
 
 
 def api_routes(context: Context) -> APIRouter:
@@ -56,6 +57,20 @@ def api_routes(context: Context) -> APIRouter:
     @routes.get("/ledger", tags=["ledger"], summary="Received = accepted + duplicate + too late + rejected + in flight")
     async def ledger() -> LedgerAnswer:
         return await ledger_of(context)
+
+    @routes.get("/ledger/rows", tags=["ledger"], summary="Outcomes by partition, kind, minute in [from, to)")
+    async def ledger_rows(
+        from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
+    ) -> list[LedgerRowAnswer]:
+        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        rows = await from_store(lambda: context.store.ledger_rows(start, end, limit))
+        return [answer.ledger_row(partition, row) for partition, row in rows]
+
+    @routes.get("/missing", tags=["ledger"], summary="Sources whose own numbers show that messages never came")
+    async def missing(limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> list[MissingAnswer]:
+        rows = await from_store(lambda: context.store.missing(limit))
+        return [answer.missing_of(source, gaps) for source, gaps in rows]
 
     @routes.get("/rejections", tags=["ledger"], summary="What could not be used, newest first")
     async def rejections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[RejectionAnswer]:

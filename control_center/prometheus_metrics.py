@@ -99,6 +99,8 @@ def _of_ledger(ledger: LedgerAnswer) -> Iterator[Metric]:
     yield messages
     yield GaugeMetricFamily("ioc_messages_in_flight", "Received, no outcome yet.", value=ledger["in_flight"])
     yield GaugeMetricFamily("ioc_ledger_difference", "Received minus all outcomes: 0.", value=ledger["difference"])
+    yield CounterMetricFamily("ioc_messages_sent", "By the sources' own numbers.", value=ledger["sent"])
+    yield GaugeMetricFamily("ioc_messages_missing", "Sent by their numbers, never received.", value=ledger["missing"])
     yield CounterMetricFamily("ioc_readings", "Readings in the messages.", value=ledger["readings"])
     yield CounterMetricFamily("ioc_broker_refusals", "Refused by the broker.", value=ledger["refused_by_broker"])
     rejections = CounterMetricFamily("ioc_rejections", "Rejected messages and readings.", labels=["reason"])

@@ -48,7 +48,11 @@ class TicketRow(msgspec.Struct, frozen=True):
 
 
 class SourceRow(msgspec.Struct, frozen=True):
-    """A source: when it spoke first and last (received), its newest observed time, its status and numbering."""
+    """A source, for people: when it spoke first and last (received), its newest observed time, status and numbering.
+
+    `sequence` is its newest number; sent = `numbered` + `unreadable` + `missing`. `skew_ms`: how far its clock is
+    ahead; None where it gives no times, or has not spoken lately.
+    """
 
     unit: str
     kind: str
@@ -59,6 +63,28 @@ class SourceRow(msgspec.Struct, frozen=True):
     status: str
     online: bool
     sequence: int | None
+    numbered: int = 0
+    unreadable: int = 0
+    missing: int = 0
+    restarts: int = 0
+    skew_ms: int | None = None
+
+
+class SourceName(msgspec.Struct, frozen=True):
+    """A source's number within its partition, and its name."""
+
+    number: int
+    unit: str
+    kind: str
+    source: str
+
+
+class SourceBlock(msgspec.Struct, frozen=True):
+    """What is known of `sources` sources, numbers from `block` × 64 on, packed (streams.source)."""
+
+    block: int
+    sources: int
+    content: bytes
 
 
 class SeenRow(msgspec.Struct, frozen=True):
@@ -111,7 +137,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     `expected` is the offset the database must still have (the fence), `offset` the next one to read; `ordinal`
     the messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
-    `applied` are the ids of commands carried out. `dropped_panes_before` maps a series to the pane before which
+    `open_values` are the newest values of windows still open (msgpack), `beats` the beats since the last checkpoint as
+    [now, offset, received] (msgpack): what a replay needs to make the same beats again. `applied` are the commands
+    carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
+    these horizons (as for recovery; None: no copy). `dropped_panes_before` maps a series to the pane before which
     its rows may go; `seen_until` is the event time before which identities may go.
     """
 
@@ -125,7 +154,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     panes: list[PaneRow] = []
     tickets: list[TicketRow] = []
     tickets_done: list[tuple[str, str]] = []
-    sources: list[SourceRow] = []
+    source_names: list[SourceName] = []
+    source_blocks: list[SourceBlock] = []
     seen: list[SeenRow] = []
     values: list[Value] = []
     partials: list[Partial] = []
@@ -133,16 +163,19 @@ class Checkpoint(msgspec.Struct, frozen=True):
     steps: list[AlertStep] = []
     rejections: list[Rejection] = []
     ledger: list[LedgerRow] = []
-    applied: list[str] = []
+    applied: list[tuple[str, int]] = []
     mails: list[Mail] = []
     summaries: list[SummaryRow] = []
     pending_holds: bytes = b""
     dropped_panes_before: dict[str, int] = {}
     seen_until: int = 0
+    open_values: bytes = b""
+    beats: bytes = b""
+    snapshot: dict[str, int] | None = None
 
 
 class Recovered(msgspec.Struct):
-    """What a partition starts again from. `offset` -1 and empty lists when it has never run."""
+    """What a partition starts again from, as of the checkpoint at `at`; `offset` -1 and empty when it never ran."""
 
     offset: int
     ordinal: int
@@ -150,10 +183,13 @@ class Recovered(msgspec.Struct):
     totals: Counts
     panes: list[PaneRow]
     tickets: list[TicketRow]
-    sources: list[SourceRow]
+    source_names: list[SourceName]
+    source_blocks: list[SourceBlock]
     seen: list[SeenRow]
     values: list[Value]
     partials: list[Partial]
     alerts: list[Alert]
     occurrences: dict[tuple[str, str, str], int]
     pending_holds: bytes
+    open_values: bytes = b""
+    at: int = 0

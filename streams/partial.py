@@ -7,7 +7,7 @@ import numpy as np
 
 from streams.catalogue import Catalogue
 from streams.checkpoint import Partial
-from streams.pane import Cells, group
+from streams.pane import EMPTY, NEVER, Cells, group
 from streams.window import Frame
 
 
@@ -33,7 +33,8 @@ def pack_partial(kpi: str, partition: int, frame: Frame, catalogue: Catalogue, i
     whole = group(frame.cells, np.zeros(len(frame.cells.n), np.int64), 1)
     cells = Cells._make(np.concatenate((one, all_)) for one, all_ in zip(by_district, whole, strict=True))  # type: ignore[arg-type]
     used = np.flatnonzero((cells.n > 0) | (cells.sources > 0))
-    columns = [np.ascontiguousarray(column[used]).tobytes() for column in cells]
+    # Offsets say nothing outside their partition.
+    columns = [np.ascontiguousarray(column[used]).tobytes() for column in cells[:11]]
     columns[-1] = zlib.compress(columns[-1], 1)
     share = Share(partition, is_closed, used.tolist(), columns, cells.bins.shape[1])
     return Partial(kpi, frame.end, msgspec.msgpack.encode(share))
@@ -47,4 +48,5 @@ def cells_of(share: Share) -> Cells:
     """The cells of a share, one for each of its scopes."""
     plain = [np.frombuffer(data, dtype=kind) for data, kind in zip(share.columns[:10], _DTYPES, strict=True)]
     bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(len(share.scopes), share.bins)
-    return Cells._make([*plain, bins])
+    length = len(share.scopes)
+    return Cells._make([*plain, bins, np.full(length, NEVER, np.int64), np.full(length, EMPTY, np.int64)])

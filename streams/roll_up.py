@@ -32,6 +32,13 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
     silent: dict[str, int] | None
 
 
+class _Standing(msgspec.Struct, array_like=True):
+    """What the roll-up keeps in its checkpoint beside rows: newest open values, and the silent sources by partition."""
+
+    values: list[Value]
+    silent: dict[int, dict[str, int]]
+
+
 class RollUp:
     """The merged windows of districts and the whole place, with their own alerts and checkpoint."""
 
@@ -47,15 +54,19 @@ class RollUp:
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._expected = recovered.offset
         self._beats = max(recovered.offset, 0)
-        self._kept_house_at = now
+        self._kept_house_at = recovered.at or now
         self._clear_checkpoint()
         self.restore(recovered.partials, recovered.values, now)
+        if recovered.open_values:
+            standing = msgspec.msgpack.decode(recovered.open_values, type=_Standing)
+            self._newest.update({(value.kpi, value.scope): value for value in standing.values})
+            self._silent = standing.silent
 
     def _clear_checkpoint(self) -> None:
         self._values: list[Value] = []
         self._changed: dict[str, Alert] = {}
         self._steps: list[AlertStep] = []
-        self._applied: list[str] = []
+        self._applied: list[tuple[str, int]] = []
 
     def unknown(self, partials: list[Partial]) -> list[tuple[str, int]]:
         """The windows (KPI, end) among these that it holds no share of: `restore` them first."""
@@ -99,7 +110,7 @@ class RollUp:
     def command(self, command: Command, now: int) -> None:
         """Carry out a person's command; raises CommandRefused in words."""
         self._alerts.apply(command, now)
-        self._applied.append(command.id)
+        self._applied.append((command.id, now))
 
     def has_alert(self, alert: str) -> bool:
         return any(known.id == alert for known in self._alerts.open())
@@ -113,7 +124,7 @@ class RollUp:
         self._step_alerts(beat, now)
         self._beats += 1
         beat.offset = self._beats
-        if now - self._kept_house_at >= HOUSEKEEPING_MS:
+        if now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS:
             self._keep_house(now)
         return beat
 
@@ -182,8 +193,11 @@ class RollUp:
         ends = set(self._shares)
         self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in ends}
 
-    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> Checkpoint:
+    def checkpoint(
+        self, now: int, mails: list[Mail], summaries: list[SummaryRow], snapshot: dict[str, int] | None = None
+    ) -> Checkpoint:
         """Everything changed since the last checkpoint. Call right after `evaluate`."""
+        standing = _Standing([value for value in self._newest.values() if value.state == "provisional"], self._silent)
         result = Checkpoint(
             partition=ROLL_UP,
             expected=self._expected,
@@ -199,6 +213,8 @@ class RollUp:
             mails=mails,
             summaries=summaries,
             pending_holds=self._alerts.packed_holds(),
+            open_values=msgspec.msgpack.encode(standing),
+            snapshot=snapshot,
         )
         self._expected = self._beats
         self._clear_checkpoint()

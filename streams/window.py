@@ -9,7 +9,7 @@ from streams.beat import State, Value
 from streams.catalogue import AQI_POLLUTANTS, NOWCAST_HOURS, Catalogue, bound_of, reach_ms
 from streams.kpi import Kpi
 from streams.measure import combine, measure, spread
-from streams.pane import EMPTY, MILLION, Cells, Floats, Ints, PaneRing, group
+from streams.pane import EMPTY, MILLION, NEVER, Cells, Floats, Ints, PaneRing, group
 
 _HOUR_MS = 3_600_000
 MERGE_MS = 20
@@ -110,10 +110,13 @@ class WindowBook:
         return [self._say(end, np.array(sorted(ends[end])), closing=True) for end in sorted(ends)]
 
     def current(self, newest: Ints, now: int) -> list[tuple[Frame, list[Value]]]:
-        """The windows still open, of the units touched since the last call; `newest` [units] are watermarks."""
-        if not self.touched.any() or now - self.evaluated_at < self.interval_ms:
+        """The windows still open, of the units touched since the last time; `newest` [units] are watermarks.
+
+        When is a matter of the clock alone, so that a recovered book speaks on the same beats as one that never fell.
+        """
+        before, self.evaluated_at = self.evaluated_at, now
+        if not self.touched.any() or now // self.interval_ms == before // self.interval_ms:
             return []
-        self.evaluated_at = now
         units = np.flatnonzero(self.touched & (newest != EMPTY))
         self.touched[:] = False
         ends = self.end_after(newest[units])
@@ -150,7 +153,8 @@ class WindowBook:
         return Value(
             self.kpi.id, self._catalogue.unit_codes[unit], frame.end - self.window_ms, frame.end, value, n,
             int(frame.cells.sources[unit]), state, revision, frame.end if newest == EMPTY else newest,
-        )
+            *_offsets(frame.cells, unit),
+        )  # fmt: skip
 
     def forget(self, before: int) -> None:
         """Drop what was said of windows that ended before `before`: nothing can amend them any more."""
@@ -183,6 +187,7 @@ class WindowBook:
         place = {entity: index for index, entity in enumerate(entities)}
         hourly: dict[str, Floats] = {}
         shape = (len(entities), NOWCAST_HOURS)
+        first_offset, last_offset = np.full(shape[0], NEVER, np.int64), np.full(shape[0], EMPTY, np.int64)
         n, last = np.zeros(len(entities), np.int64), np.full(len(entities), EMPTY, np.int64)
         unit_of = np.zeros(len(entities), np.int64)
         newest_hour = (end + self._catalogue.zone_ms) // _HOUR_MS - 1
@@ -191,18 +196,25 @@ class WindowBook:
             if ring.row_keys:
                 at = np.array([place[key[0]] for key in ring.row_keys], dtype=np.int64)
                 unit_of[at] = ring.row_unit
-                counts, totals, times = ring.grid(newest_hour - NOWCAST_HOURS + 1, NOWCAST_HOURS)
+                counts, totals, times, firsts, lasts = ring.grid(newest_hour - NOWCAST_HOURS + 1, NOWCAST_HOURS)
                 hours = np.where(counts > 0, totals / MILLION / np.maximum(counts, 1), np.nan)
                 means[at] = hours[:, ::-1]
                 n[at] += counts.sum(axis=1)
                 last[at] = np.maximum(last[at], times.max(axis=1))
+                first_offset[at] = np.minimum(first_offset[at], firsts.min(axis=1))
+                last_offset[at] = np.maximum(last_offset[at], lasts.max(axis=1))
             hourly[pollutant] = means
         index = vn_aqi.hour_aqi(hourly)[0]
         width = len(entities)
         cells = Cells(
             n, np.zeros(width, np.int64), np.zeros(width), np.zeros(width), np.zeros(width),
             np.zeros(width, np.int64), np.zeros(width), last, np.zeros(width), np.zeros(width, np.int64),
-            np.zeros((width, 0), np.uint32),
-        )
+            np.zeros((width, 0), np.uint32), first_offset, last_offset,
+        )  # fmt: skip
         known = spread(cells, index)
         return group(known._replace(n=np.where(known.sources > 0, n, 0)), unit_of, self._units)
+
+
+def _offsets(cells: Cells, unit: int) -> tuple[int, int]:
+    first, last = int(cells.first_offset[unit]), int(cells.last_offset[unit])
+    return (first, last) if first <= last else (-1, -1)

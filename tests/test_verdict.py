@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.columns import Columns
 from streams.identity import SeenSet, key_of
 from streams.pane import EMPTY
-from streams.verdict import Readings, Streams, Verdict, judge, running_maximum
+from streams.verdict import Readings, Verdict, advance, identities, judge, running_maximum
 
 SECOND = 1_000
 NOW = 1_790_000_000_000
@@ -17,7 +18,7 @@ class World:
 
     def __init__(self) -> None:
         self.newest = np.full(2, EMPTY, np.int64)
-        self.streams = Streams(1)
+        self.streams = Columns(newest=EMPTY, received=0)
         self.streams.reserve(4)
         self.seen = [SeenSet()]
 
@@ -31,14 +32,14 @@ class World:
             unit, zeros, source, zeros, time, zeros.astype(float), np.arange(len(rows)), zeros, flags, flags,
             np.maximum.accumulate(time),
         )
+        source_keys = np.array([key_of(str(index)) for index in range(4)], dtype=np.uint64)
+        keys = identities(source_keys, np.array([key_of("q")], dtype=np.uint64), readings)
         verdict = judge(
-            readings, self.newest, 2, np.array([60 * SECOND]), self.streams,
-            np.array([key_of(str(index)) for index in range(4)], dtype=np.uint64),
-            np.array([key_of("q")], dtype=np.uint64), self.seen,
+            readings, source, self.newest, np.full(len(rows), 60 * SECOND), self.streams, keys, zeros, self.seen
         )
         accepted = ~(verdict.duplicate | verdict.late)
         self.seen[0].add(verdict.keys[accepted], NOW * 2)
-        self.streams.advance(readings.pick(accepted))
+        advance(self.streams, source[accepted], time[accepted], readings.received_at[accepted])
         np.maximum.at(self.newest, unit[accepted], verdict.running[accepted])
         return verdict
 

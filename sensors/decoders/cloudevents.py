@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS
+from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS, number_of
 from sensors.errors import MessageRejected
 from sensors.kind import Event, Kind
 from sensors.reading import DeskEvent
@@ -42,6 +42,15 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> DeskEvent:
         envelope = _envelope(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageRejected("bad_payload", f"no CloudEvent in structured JSON: {error}") from error
+    try:
+        return _resolve(envelope, received_at, kind)
+    except MessageRejected as rejected:
+        # What cannot be used has its number all the same: it is not missing.
+        rejected.sequence = _sequence(envelope.sequence)
+        raise
+
+
+def _resolve(envelope: Envelope, received_at: int, kind: Kind) -> DeskEvent:
     if envelope.specversion != "1.0":
         raise MessageRejected("bad_version", f"specversion {envelope.specversion[:16]!r}; expected 1.0")
     for name in ("id", "source"):
@@ -97,4 +106,4 @@ def _kept(data: dict[str, Any], event: Event, kind: Kind) -> dict[str, Any]:
 def _sequence(sequence: int | str | None) -> int | None:
     if isinstance(sequence, str):
         return int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 19 else None
-    return sequence
+    return number_of(sequence)
