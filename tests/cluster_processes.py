@@ -154,6 +154,7 @@ class Cluster(Polled):
         return ", ".join(name for name, process in self.processes.items() if process.poll() is not None)
 
     def logs(self) -> str:
-        return "\n".join(
+        figures = "\n".join(f"{name} {value:g}" for name, value in self.metrics().items() if "partition" in name)
+        return f"--- partitions\n{figures}\n" + "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*.log"))
         )
