@@ -7,7 +7,7 @@ import structlog
 import typer
 
 from control_center import commands as control_center_commands
-from control_center import embedded_commands
+from control_center import embedded_commands, replay_commands
 from sensors import commands as sensors_commands
 from sensors.errors import DefinitionError, SettingsError
 from simulators import commands as simulators_commands
@@ -20,7 +20,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (embedded_commands, sensors_commands, streams_commands, control_center_commands, simulators_commands):
+for part in (
+    embedded_commands, replay_commands, sensors_commands, streams_commands, control_center_commands, simulators_commands,
+):  # fmt: skip
     app.registered_commands.extend(part.app.registered_commands)
     app.registered_groups.extend(part.app.registered_groups)
 

@@ -7,6 +7,7 @@ tasks dies, the process must die (one TaskGroup): a worker whose beat has stoppe
 """
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sensors.journal import Record
 from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue
-from streams.checkpoint import ROLL_UP, Checkpoint, Mail, SummaryRow
+from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -45,6 +46,14 @@ _T = TypeVar("_T")
 log = structlog.get_logger("engine")
 
 
+def calm_collector() -> None:
+    """Let Python's collector of cycles look seldom: a beat makes tens of thousands of objects, none of them in a cycle,
+    and looking through all of them at every 700th costs as much as decoding does."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
 @dataclass
 class Held:
     """A partition that this process owns: its state, what waits to be written, and what may then be acknowledged."""
@@ -56,7 +65,7 @@ class Held:
     waiting: Checkpoint | None = None
     unacknowledged: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
     taken: int = 0
-    beats: list[tuple[int, int, int]] = field(default_factory=list)
+    beats: list[BeatMark] = field(default_factory=list)
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     watermark: int = 0
@@ -89,6 +98,8 @@ class Engine:
         self._roll_up: RollUp | None = None
         self._roll_up_checkpoint: Checkpoint | None = None
         self._roll_up_at = 0
+        self._sequence = 0
+        self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
         self._reports_in = asyncio.Event()
         self._commands: list[Command] = []
@@ -124,7 +135,7 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
-            held = Held(state, recovered.ordinal, recovered.totals, recovered.at or now)
+            held = Held(state, recovered.ordinal, recovered.totals, recovered.at)
             changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             self._held[partition] = held
@@ -177,17 +188,19 @@ class Engine:
         await self.own_roll_up()
         roll_up = self._roll_up
         assert roll_up is not None
+        now = self._beat_at if self._is_alone else self._clock()
         unknown = roll_up.unknown(report.partials)
         if unknown:
             # The other partitions may have spoken of these windows long ago, even in an earlier process.
             shares, values = await self._patiently(lambda: self._store.shares(unknown))
-            roll_up.restore(shares, values, self._clock())
-        roll_up.report(report, self._clock())
+            roll_up.restore(shares, values, now)
+        roll_up.report(report, now)
         self._reports_taken += 1
         self._reports_in.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
+        calm_collector()
         helpers = [asyncio.create_task(self._watch_commands()), asyncio.create_task(self._keep_house())]
         try:
             await self._beat_until(stop, helpers)
@@ -227,6 +240,7 @@ class Engine:
 
         What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
         """
+        self._beat_at = now
         await self._carry_out_commands(now)
         changes: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
@@ -234,7 +248,7 @@ class Engine:
             beat = held.state.evaluate(now)
             held.received = max(ends.get(number, 0), held.state.next_ordinal)
             held.numbered, held.watermark = beat.numbered, beat.watermark
-            held.beats.append((now, held.state.offset, held.received))
+            held.beats.append(BeatMark(now, held.state.offset, held.received, self._sequence))
             self._describe(beat, changes)
             self._reports_sent += 1
             await self._send_report(Report(number, beat.partials, beat.silent))
@@ -324,7 +338,7 @@ class Engine:
         """Tell the live store; what it cannot take now waits, newest value only."""
         self._backlog.update(changes)
         try:
-            await self._live.publish(self._backlog)
+            self._sequence = await self._live.publish(self._backlog)
             self._backlog = {}
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))

@@ -132,13 +132,23 @@ class Partial(msgspec.Struct, frozen=True):
     cells: bytes
 
 
+class BeatMark(msgspec.Struct, frozen=True, array_like=True):
+    """One beat of a partition: its time (ms UTC), the offset reached, messages numbered by the bridge until then, and
+    the live store's sequence number before it."""
+
+    now: int
+    offset: int
+    received: int
+    sequence: int
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """Everything that one partition's transaction writes.
 
     `expected` is the offset the database must still have (the fence), `offset` the next one to read; `ordinal`
     the messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
-    `open_values` are the newest values of windows still open (msgpack), `beats` the beats since the last checkpoint as
-    [now, offset, received] (msgpack): what a replay needs to make the same beats again. `applied` are the commands
+    `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
+    checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
     carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
     these horizons (as for recovery; None: no copy). `dropped_panes_before` maps a series to the pane before which
     its rows may go; `seen_until` is the event time before which identities may go.

@@ -5,6 +5,17 @@ import numpy as np
 from streams.pane import Ints
 
 
+def present(small: Ints) -> list[int]:
+    """Which of a few small whole numbers occur, in order: quicker than sorting for it."""
+    return np.flatnonzero(np.bincount(small)).tolist()
+
+
+def stable_order(keys: Ints, bound: int) -> Ints:
+    """The order that sorts `keys`, all within [0, bound), and leaves equal ones as they are."""
+    # numpy sorts short whole numbers by their digits, several times as fast.
+    return np.argsort(keys.astype(np.uint16) if bound <= 65_536 else keys, kind="stable")
+
+
 class Columns:
     """Columns of int64 with one entry a row. `fresh` gives, for each column, the value that a new row has."""
 

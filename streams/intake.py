@@ -19,6 +19,7 @@ from sensors.reading import DeskEvent, Pack
 from streams.beat import Rejection
 from streams.catalogue import Catalogue
 from streams.clock import Clocks
+from streams.columns import present
 from streams.identity import SeenSet, key_of
 from streams.ledger import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE
 from streams.pane import EMPTY, Floats, Ints
@@ -140,7 +141,7 @@ class Intake:
         """Decode the plain packs; returns their reading columns by kind, and the messages that are left."""
         left = routed.kind >= 0
         found: list[_Columns] = []
-        for kind in np.unique(routed.kind[left]).tolist():
+        for kind in present(routed.kind[left]):
             decoder = self._decoders[kind]
             mine = np.flatnonzero((routed.kind == kind) & ~routed.is_status)
             if decoder is None or not len(mine):

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.columns import Columns
+from streams.columns import Columns, stable_order
 from streams.pane import EMPTY, Ints
 
 Flags = NDArray[np.bool_]
@@ -56,7 +56,7 @@ class Numbering:
         where it could not be used)."""
         if not len(sources):
             return
-        order = np.argsort(sources, kind="stable")
+        order = stable_order(sources, self._columns.rows)
         source, number, time = sources[order], numbers[order], times[order]
         starts = np.flatnonzero(np.r_[True, source[1:] != source[:-1]])
         lengths = np.diff(np.r_[starts, len(source)])

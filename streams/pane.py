@@ -146,20 +146,20 @@ class PaneRing:
         the lateness rule upstream must have held it back.
         """
         flat = rows * self.size + panes % self.size
-        order = np.lexsort((values, times, flat))
+        order = np.argsort(flat, kind="stable")
         flat, panes, times, values, offsets = flat[order], panes[order], times[order], values[order], offsets[order]
         starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
-        ends = np.r_[starts[1:], len(flat)] - 1
+        lengths = np.diff(np.r_[starts, len(flat)])
         cell = flat[starts]
         self._renew(cell, panes[starts])
         self._merge(
             cell,
-            n=ends - starts + 1,
+            n=lengths,
             total=np.add.reduceat(np.rint(values * MILLION), starts),
             low=np.minimum.reduceat(values, starts),
             high=np.maximum.reduceat(values, starts),
-            first=(times[starts], values[starts]),
-            last=(times[ends], values[ends]),
+            first=_end_of(times, values, starts, lengths, np.minimum, np.inf),
+            last=_end_of(times, values, starts, lengths, np.maximum, -np.inf),
             offsets=(np.minimum.reduceat(offsets, starts), np.maximum.reduceat(offsets, starts)),
         )
         for index, (at_most, at_least) in enumerate(self.spec.bounds):
@@ -279,6 +279,15 @@ class PaneRing:
 
 def _keep(array: NDArray[np.generic], cell: Ints, value: NDArray[np.generic], ufunc: np.ufunc) -> None:
     array[cell] = ufunc(array[cell], value)
+
+
+def _end_of(
+    times: Ints, values: Floats, starts: Ints, lengths: Ints, ufunc: np.ufunc, never: float
+) -> tuple[Ints, Floats]:
+    """Of each run the least (or largest) time, and of the values then the least (or largest)."""
+    time = ufunc.reduceat(times, starts)
+    at_end = np.where(times == np.repeat(time, lengths), values, never)
+    return time, ufunc.reduceat(at_end, starts)
 
 
 def _runs(ordered: Ints) -> Ints:

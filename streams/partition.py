@@ -19,6 +19,7 @@ from streams.beat import Counts, Rejection, Value
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoint, Partial, Recovered, SeenRow
 from streams.clock import Clocks, ClockState, pack, unpack
+from streams.columns import present
 from streams.identity import Keys, SeenSet
 from streams.intake import Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
@@ -243,7 +244,7 @@ class Partition:
         )
         accepted = ~(verdict.duplicate | verdict.late)
         fresh = accepted & ~readings.judged
-        for kind in np.unique(kinds[fresh]).tolist():
+        for kind in present(kinds[fresh]):
             found = keys[fresh & (kinds == kind)]
             new_keys[kind] = np.concatenate((new_keys[kind], found)) if kind in new_keys else found
         advance(streams, stream[fresh], readings.time[fresh], readings.received_at[fresh])
@@ -312,7 +313,7 @@ class Partition:
                 self._close_settled(groups, beat)
 
     def _close_settled(self, groups: Ints, beat: Beat) -> None:
-        for kind in np.unique(groups // self._units).tolist():
+        for kind in present(groups // self._units):
             newest = self._clocks.newest[kind * self._units : (kind + 1) * self._units]
             settled = np.where(newest == EMPTY, EMPTY, newest - self._catalogue.settle_ms[kind])
             for book in self._books_of_kind[kind]:
@@ -321,7 +322,7 @@ class Partition:
     def _fold_stretch(self, part: Readings, beat: Beat) -> None:
         units = part.group % self._units
         amended: list[tuple[WindowBook, Ints, Ints]] = []
-        for quantity in np.unique(part.quantity).tolist():
+        for quantity in present(part.quantity):
             chosen = np.flatnonzero(part.quantity == quantity)
             for name in self._series_of_quantity[quantity]:
                 ring = self._rings[name]

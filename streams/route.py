@@ -43,13 +43,18 @@ class Routes:
     def __init__(self, catalogue: Catalogue, sources: Sources) -> None:
         self._catalogue = catalogue
         self._sources = sources
+        self._forget()
+
+    def _forget(self) -> None:
         self._numbers: dict[str, int] = {}
         self.table: list[Route] = []
+        # The last column stands for topics that cannot be used: index −1.
+        self._columns = np.array([[-1], [0], [0], [0]], dtype=np.int64)
 
     def of(self, topics: list[str]) -> tuple[Routed, dict[int, MessageRejected]]:
         """The routes of a beat's messages, and why those that have none were rejected, by the message's index."""
         if len(self.table) >= ROUTES_CACHED:
-            self._numbers, self.table = {}, []
+            self._forget()
         route = np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
         rejected = {}
         for message in np.flatnonzero(route < 0).tolist():
@@ -57,15 +62,25 @@ class Routes:
                 route[message] = self._number(topics[message])
             except MessageRejected as reason:
                 rejected[message] = reason
-        used, where = np.unique(route, return_inverse=True)
-        rows = [(-1, 0, 0, 0) if number < 0 else self._row(number) for number in used.tolist()]
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 4)[where]
-        kind, group, source, is_status = columns.T
+        if len(self.table) >= ROUTES_CACHED:
+            self._forget()
+        route = np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
+        rejected = {}
+        for message in np.flatnonzero(route < 0).tolist():
+            try:
+                route[message] = self._number(topics[message])
+            except MessageRejected as reason:
+                rejected[message] = reason
+        if len(self.table) >= self._columns.shape[1]:
+            self._extend()
+        kind, group, source, is_status = self._columns[:, route]
         return Routed(route, kind, group, source, is_status.astype(np.bool_)), rejected
 
-    def _row(self, number: int) -> tuple[int, int, int, int]:
-        route = self.table[number]
-        return route.kind_index, route.group, route.source, route.topic.is_status
+    def _extend(self) -> None:
+        """Columns for the routes that are new."""
+        known, unused = self._columns.shape[1] - 1, self._columns[:, -1:]
+        rows = [(one.kind_index, one.group, one.source, one.topic.is_status) for one in self.table[known:]]
+        self._columns = np.concatenate((self._columns[:, :known], np.array(rows, dtype=np.int64).T, unused), axis=1)
 
     def _number(self, name: str) -> int:
         number = self._numbers.get(name)

@@ -15,7 +15,7 @@ from sensors.errors import MessageRejected
 from sensors.kind import Status
 from sensors.topic import Topic
 from streams.checkpoint import SourceBlock, SourceName, SourceRow
-from streams.columns import Columns
+from streams.columns import Columns, present
 from streams.identity import key_of
 from streams.numbering import Gap, Numbering
 from streams.pane import EMPTY, NEVER, Ints
@@ -112,8 +112,7 @@ class Sources:
         """The least delay of the current and the last half hour: backlog only adds to a clock's own offset."""
         columns = self.columns
         slot = now // DELAY_SLOT_MS
-        who = np.unique(source)
-        old = who[columns["delay_slot"][who] < slot]
+        old = source[columns["delay_slot"][source] < slot]
         is_next = columns["delay_slot"][old] == slot - 1
         columns["delay_before"][old] = np.where(is_next, columns["delay"][old], NEVER)
         columns["delay"][old] = NEVER
@@ -141,7 +140,7 @@ class Sources:
             self.touch(who)
 
     def touch(self, source: Ints) -> None:
-        self._dirty.update(np.unique(source // BLOCK).tolist())
+        self._dirty.update(present(source // BLOCK))
 
     def spoken(self) -> Iterable[int]:
         """Indices of the sources that have said anything usable."""

@@ -28,6 +28,7 @@ from streams.alert import Alert, AlertStep, Command
 from streams.beat import Counts, Rejection, Value
 from streams.checkpoint import (
     ROLL_UP,
+    BeatMark,
     Checkpoint,
     LedgerRow,
     Mail,
@@ -233,9 +234,22 @@ class SqlStore:
             self._put_rows(connection, BeatTable, beats)
         if checkpoint.snapshot is not None:
             state = self._recovered(connection, checkpoint.partition, checkpoint.snapshot)
+            if checkpoint.partition == ROLL_UP:
+                self._add_amendable(connection, state, checkpoint.snapshot)
             content = zlib.compress(msgspec.msgpack.encode(state), 1)
             rows = [{"partition": checkpoint.partition, "at": checkpoint.at, "content": content}]
             self._put_rows(connection, SnapshotTable, rows)
+
+    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
+        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
+        table = table_of(PartialTable)
+        keys: set[tuple[str, int]] = set()
+        for kpi, horizon in horizons.items():
+            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
+            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
+        keys -= {(partial.kpi, partial.end) for partial in state.partials}
+        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
+        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
 
     # Recovery
 
@@ -292,18 +306,25 @@ class SqlStore:
             content = connection.execute(query.order_by(table.c.at.desc()).limit(1)).scalar()
         return None if content is None else msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)
 
-    def beats(self, partition: int, after: int, until: int) -> list[tuple[int, int, int]]:
-        """The beats of a partition in (after, until] ms UTC: time, offset reached, messages received by then."""
+    def oldest_snapshot(self, partition: int) -> int | None:
+        """When the oldest state was kept (ms UTC)."""
+        table = table_of(SnapshotTable)
+        with self._reading() as connection:
+            query = sa.select(sa.func.min(table.c.at)).where(table.c.partition == partition)
+            return connection.execute(query).scalar()
+
+    def beats(self, partition: int, after: int, until: int) -> list[BeatMark]:
+        """The beats of a partition in (after, until] ms UTC."""
         table = table_of(BeatTable)
         # A checkpoint's row has the beats up to its own time; one that had to wait covers more than a second.
         query = sa.select(table.c.beats).where(table.c.partition == partition, table.c.at > after).order_by(table.c.at)
-        found: list[tuple[int, int, int]] = []
+        found: list[BeatMark] = []
         with self._reading() as connection:
             for (packed,) in connection.execute(query):
-                beats = msgspec.msgpack.decode(packed, type=list[tuple[int, int, int]])
-                if beats and beats[0][0] > until:
+                beats = msgspec.msgpack.decode(packed, type=list[BeatMark])
+                if beats and beats[0].now > until:
                     break
-                found += [beat for beat in beats if after < beat[0] <= until]
+                found += [beat for beat in beats if after < beat.now <= until]
         return found
 
     def applied_commands(self, after: int, until: int) -> list[tuple[int, Command]]:
@@ -388,10 +409,10 @@ class SqlStore:
 
     # Figures
 
-    def newest_value(self, kpi: str, scope: str) -> Value | None:
-        """The newest closed window of a KPI."""
+    def newest_value(self, kpi: str, scope: str, until: int = 2**62) -> Value | None:
+        """The newest closed window of a KPI that ended by `until` (ms UTC)."""
         table = table_of(ValueTable)
-        mine = (table.c.kpi == kpi) & (table.c.scope == scope)
+        mine = (table.c.kpi == kpi) & (table.c.scope == scope) & (table.c.end <= until)
         query = sa.select(table).where(mine).order_by(table.c.end.desc()).limit(1)
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()

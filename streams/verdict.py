@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.columns import Columns
+from streams.columns import Columns, present, stable_order
 from streams.identity import Keys, SeenSet, reading_keys
 from streams.pane import EMPTY, Ints
 
@@ -48,14 +48,14 @@ class Verdict(NamedTuple):
     keys: Keys
 
 
-def running_maximum(groups: Ints, times: Ints, before: Ints) -> tuple[Ints, Ints]:
+def running_maximum(groups: Ints, times: Ints, before: Ints, bound: int) -> tuple[Ints, Ints]:
     """For each entry the largest time of its group up to and with it, and up to but without it, in given order.
 
-    `before` gives, for each entry, its group's maximum before the first entry (EMPTY: none).
+    `before` gives, for each entry, its group's maximum before the first entry (EMPTY: none); groups are under `bound`.
     """
     start = np.maximum(before, 0)
     ordered = bool((groups[1:] >= groups[:-1]).all())
-    order = None if ordered else np.argsort(groups, kind="stable")
+    order = None if ordered else stable_order(groups, bound)
     sorted_groups = groups if order is None else groups[order]
     changes = sorted_groups[1:] != sorted_groups[:-1]
     first = np.r_[True, changes]
@@ -78,11 +78,11 @@ def judge(
     """The verdict on each reading, given the watermarks by group (`newest`), what has been seen by kind, and for each
     reading its stream, its lateness (ms), its identity (`keys`) and its kind. `streams` are told what is new."""
     running, _ = running_maximum(
-        readings.group, np.minimum(readings.time, readings.received_at), newest[readings.group]
+        readings.group, np.minimum(readings.time, readings.received_at), newest[readings.group], len(newest)
     )
     late = readings.time < running - lateness
     own = streams["newest"][stream]
-    _, before = running_maximum(stream, readings.time, own)
+    _, before = running_maximum(stream, readings.time, own, streams.rows)
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
     if repeated.any():
@@ -108,9 +108,9 @@ def identities(source_keys: Keys, quantity_keys: Keys, readings: Readings) -> Ke
 def _duplicates(keys: Keys, judged: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]) -> Flags:
     """Which of the repeated readings are told before: in an earlier beat, or earlier in this one."""
     duplicate = np.zeros(len(keys), dtype=np.bool_)
-    for number in np.unique(kind[repeated]):
+    for number in present(kind[repeated]):
         chosen = np.flatnonzero(repeated & (kind == number))
-        duplicate[chosen] = seen[int(number)].contains(keys[chosen])
+        duplicate[chosen] = seen[number].contains(keys[chosen])
     candidates = np.flatnonzero(~judged)
     _, first = np.unique(keys[candidates], return_index=True)
     again = np.ones(len(candidates), dtype=np.bool_)

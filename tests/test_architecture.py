@@ -98,7 +98,7 @@ def test_the_readme_names_every_folder_and_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in (*FOLDERS, "tests", "benchmarks", "docs"):
         assert f"{folder}/" in readme, f"README's map does not name {folder}/"
-    for command in ("up", "bridge", "worker", "gateway", "simulate", "feed", "check", "user", "summary"):
+    for command in ("up", "bridge", "worker", "gateway", "replay", "simulate", "feed", "check", "user", "summary"):
         assert f"ioc {command}" in readme, f"README does not name ioc {command}"
 
 

@@ -86,7 +86,7 @@ def test_inside_the_allowance_order_and_repetition_change_nothing(order: list[in
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10**6)), min_size=1, max_size=40))
 def test_running_maxima_equal_a_plain_loop(entries: list[tuple[int, int]]) -> None:
     groups, times = (np.array(column, dtype=np.int64) for column in zip(*entries, strict=True))
-    through, without = running_maximum(groups, times, np.full(len(times), EMPTY, np.int64))
+    through, without = running_maximum(groups, times, np.full(len(times), EMPTY, np.int64), 4)
     best: dict[int, int] = {}
     for index, (group, time) in enumerate(entries):
         assert without[index] == best.get(group, 0)

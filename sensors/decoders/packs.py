@@ -84,13 +84,16 @@ class PackDecoder:
         size = np.fromiter(map(len, packs), np.int64, len(packs))
         message = np.repeat(np.arange(len(packs)), size)
         flat = list(chain.from_iterable(packs))
-        quantity, time, value, is_plain = self._columns(flat, message, size)
+        first = np.cumsum(size) - size
+        number = np.full(len(packs), -1, np.int64)
+        said = size > 0
+        number[said] = np.fromiter([one.seq for one in flat], np.int64, len(flat))[first[said]]
+        quantity, time, value, is_plain = self._columns(flat, first[said])
         with np.errstate(invalid="ignore"):
             is_plain &= (value >= self._low[quantity]) & (value <= self._high[quantity])
         is_plain &= (time <= received_at[message] + FUTURE_ALLOWED_MS) & (time >= CLOCK_NOT_SET_BEFORE_MS)
         plain = (size > 0) & (size <= RECORDS_MAX)
         plain[message[~is_plain]] = False
-        number = np.fromiter((pack[0].seq if pack else -1 for pack in packs), np.int64, len(packs))
         kept = plain[message]
         if bool(kept.all()):
             return Packs(plain, number, message, quantity, time, value)
@@ -116,8 +119,11 @@ class PackDecoder:
                 return packs
         return [[]] * len(payloads)
 
-    def _columns(self, flat: list[Record], message: Ints, size: Ints) -> tuple[Ints, Ints, Floats, Flags]:
-        """Quantity, time, value in the kind's unit, and whether name, unit and time are plain, of each record."""
+    def _columns(self, flat: list[Record], firsts: Ints) -> tuple[Ints, Ints, Floats, Flags]:
+        """Quantity, time, value in the kind's unit, and whether name, unit and time are plain, of each record.
+
+        `firsts` are the first records of messages: only they may set a base time.
+        """
         count = len(flat)
         quantity = np.fromiter(map(self._names.get, [one.n for one in flat], repeat(-1)), np.int64, count)
         unit = np.fromiter(map(self._units.get, [one.u for one in flat], repeat(-1)), np.int64, count)
@@ -125,11 +131,10 @@ class PackDecoder:
         base = np.fromiter([one.bt for one in flat], np.float64, count)
         is_plain = np.ones(count, dtype=np.bool_)
         if base.any():
-            first = np.cumsum(size) - size
             is_first = np.zeros(count, dtype=np.bool_)
-            is_first[first[size > 0]] = True
+            is_first[firsts] = True
             is_plain = is_first | (base == 0)
-            seconds = base[first[message]] + seconds
+            seconds = base[firsts][np.cumsum(is_first) - 1] + seconds
         value = np.fromiter([one.v for one in flat], np.float64, count) * self._factor[quantity, unit]
         is_plain &= (seconds >= RELATIVE_BELOW_S) & (seconds < SECONDS_MAX)
         time = (np.where(is_plain, seconds, 0.0) * 1000 + 0.5).astype(np.int64)
