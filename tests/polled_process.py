@@ -70,5 +70,8 @@ class Polled(ABC):
             ledger = self.tries("/api/ledger")
             return ledger if ledger and ledger["accepted"] >= accepted and not ledger["in_flight"] else None
 
-        found: dict[str, Any] = self.until(look, f"{accepted} messages accepted: {self.tries('/api/ledger')}")
+        try:
+            found: dict[str, Any] = self.until(look, f"{accepted} messages accepted")
+        except AssertionError as late:
+            raise AssertionError(f"the ledger stands at {self.tries('/api/ledger')}; {late}") from None
         return found
