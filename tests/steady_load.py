@@ -5,6 +5,7 @@ windows of five minutes close twice a minute; and water levels in our time, each
 next. It knows everything that it published: `speed_truth` and `level_truth` are plain NumPy over that.
 """
 
+import itertools
 import json
 import random
 import threading
@@ -87,7 +88,7 @@ class SteadyLoad:
     def turns(self, unit: str) -> int:
         """How often the unit's level has changed sides; it began low."""
         told = [metres for _, metres in self.levels[unit]]
-        return sum(before != after for before, after in zip(told, told[1:], strict=False))
+        return sum(before != after for before, after in itertools.pairwise(told))
 
     def close(self) -> None:
         self._is_over.set()

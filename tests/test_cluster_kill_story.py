@@ -7,9 +7,7 @@ import asyncio
 import itertools
 import random
 import signal
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cluster_processes import (
@@ -19,7 +17,7 @@ from cluster_processes import (
     start_cluster_postgres,
     start_cluster_redis,
 )
-from disasters import UNITS, Scene, moments, rounds, suspended, write_rule
+from disasters import Scene, moments, rounds, suspended, write_rule
 from servers import Absent, Server
 
 from streams.redis_live import RedisLive
@@ -43,7 +41,10 @@ class Stage:
     def kill(self, *names: str) -> None:
         """kill -9 of all of them at once; then each is started again as an orchestrator would."""
         for name in names:
-            (self.servers[name] if name in self.servers else _Process(self.cluster, name)).kill()
+            if name in self.servers:
+                self.servers[name].kill()
+            else:
+                self.cluster.kill(name)
         for name in names:
             if name in self.servers:
                 self.servers[name].start()
@@ -54,14 +55,6 @@ class Stage:
     def partitions_taken(self, name: str) -> int:
         """How often the process has recovered a partition."""
         return (self.cluster.folder / f"{name}.log").read_text(errors="replace").count("partition recovered")
-
-
-class _Process:
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self._cluster, self._name = cluster, name
-
-    def kill(self) -> None:
-        self._cluster.kill(self._name)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +96,7 @@ def test_kill_9_of_one_in_mid_load(stage: Stage, name: str, moment: int) -> None
     stage.scene.check()
 
 
-@pytest.mark.parametrize("moment", range(max(2, moments() and moments(2))))
+@pytest.mark.parametrize("moment", range(moments(2)))
 def test_kill_9_of_two_at_once_in_mid_load(stage: Stage, moment: int) -> None:
     order = random.Random("pairs").sample(PAIRS, len(PAIRS))
     pair = order[moment % len(order)]
@@ -163,24 +156,23 @@ def test_an_empty_live_store_is_filled_again_also_with_what_does_not_change(stag
     scene.until_alerts_stand()
 
 
-def test_a_wall_resumes_at_another_gateway_and_holds_what_the_gateway_holds(stage: Stage) -> None:
+def test_a_wall_finds_the_new_gateway_and_holds_what_the_gateway_holds(stage: Stage) -> None:
     scene = stage.scene
-    scene.load.go()
-    resumed = scene.wall.resumed
+    connections = scene.wall.connections
     with scene.disaster("gateway", random.Random("wall")):
         stage.kill("gateway")
-    stage.cluster.until(lambda: scene.wall.resumed > resumed, "the wall has gone on from where it was")
     scene.check()
+    assert scene.wall.connections > connections
 
 
 def test_the_database_holds_what_was_said(stage: Stage) -> None:
-    scene = stage.scene
-    sent = scene.load.pause(60)
-    counts = SqlStore(stage.cluster.database).ledger_totals()
+    sent = stage.scene.load.pause(60)
+    stage.cluster.settled(sent)
+    store = SqlStore(stage.cluster.database)
+    counts = store.ledger_totals()
+    store.close()
     assert (counts.accepted, counts.readings) == (sent, sent)
     assert counts.received == counts.accepted + counts.duplicate
-    assert threading.active_count() < 50
-    assert len(UNITS) == 12
 
 
 def live_keys(stage: Stage) -> set[str]:
