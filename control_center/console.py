@@ -20,9 +20,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (
-    embedded_commands, replay_commands, sensors_commands, streams_commands, control_center_commands, simulators_commands,
-):  # fmt: skip
+_PARTS = (
+    embedded_commands, replay_commands, sensors_commands, streams_commands, control_center_commands,
+    simulators_commands,
+)  # fmt: skip
+for part in _PARTS:
     app.registered_commands.extend(part.app.registered_commands)
     app.registered_groups.extend(part.app.registered_groups)
 

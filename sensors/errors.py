@@ -30,6 +30,10 @@ Reason = Literal[
 ]
 
 
+DETAIL_MAX = 500
+"""Characters of a rejection's text: what a broken device sends may be quoted in it, and is as long as it likes."""
+
+
 class Fault(NamedTuple):
     """One fault of one definition: `file` as given, `place` as a dotted path in it, `expected` in words."""
 
@@ -58,12 +62,13 @@ class SettingsError(IocError):
 
 
 class MessageRejected(IocError):
-    """A message that cannot be used: `reason` from the closed list, `detail` for a person.
+    """A message that cannot be used: `reason` from the closed list, `detail` for a person (cut at `DETAIL_MAX`).
 
     `sequence` is the source's own number of it, where that could be read.
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
+        detail = detail[:DETAIL_MAX]
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason: Reason = reason
         self.detail = detail

@@ -69,6 +69,7 @@ class Held:
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     watermark: int = 0
+    offset: int = 0
 
 
 class Engine:
@@ -247,8 +248,8 @@ class Engine:
         for number, held in sorted(self._held.items()):
             beat = held.state.evaluate(now)
             held.received = max(ends.get(number, 0), held.state.next_ordinal)
-            held.numbered, held.watermark = beat.numbered, beat.watermark
-            held.beats.append(BeatMark(now, held.state.offset, held.received, self._sequence))
+            held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
+            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
             self._reports_sent += 1
             await self._send_report(Report(number, beat.partials, beat.silent))
@@ -267,10 +268,10 @@ class Engine:
         for number, held in sorted(self._held.items()):
             yield ledger_entry(number, held.received, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
-            yield entry(f"p:{number}", watermark=held.watermark, offset=held.state.offset, lag=lag, at=now)
+            yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 
     def _make_checkpoints(self, now: int, final: bool) -> None:
-        """Those that are due, unless one still waits to be written. Called right after everything was evaluated."""
+        """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
         for held in self._held.values():
             if held.waiting is None and (final or now - held.checkpointed_at >= CHECKPOINT_MS):
                 beats, held.beats = msgspec.msgpack.encode(held.beats), []

@@ -40,11 +40,12 @@ class Clocks:
 
 
 class ClockState(msgspec.Struct):
-    """What a checkpoint keeps of time: by "<kind>/<unit>" the newest observed time and `now` when that last grew, and
-    for every KPI and unit the end of the newest closed window."""
+    """What a checkpoint keeps of time: by "<kind>/<unit>" the newest observed time and `now` when that last grew; for
+    every KPI and unit the end of the newest closed window; and the units whose open windows are still to be told."""
 
     newest: dict[str, tuple[int, int]]
     closed: dict[str, dict[str, int]]
+    touched: dict[str, list[str]] = {}
 
 
 def pack(state: ClockState) -> bytes:

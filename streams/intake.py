@@ -25,7 +25,7 @@ from streams.ledger import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE
 from streams.pane import EMPTY, Floats, Ints
 from streams.route import Route, Routed, Routes
 from streams.source import STATUSES, Sources, Spoken
-from streams.ticket import Derived, TicketBook
+from streams.ticket import STEPS, Derived, TicketBook
 from streams.verdict import Readings
 
 PAYLOAD_KEPT_BYTES = 65_536
@@ -247,7 +247,7 @@ class Intake:
         return True
 
     def _derive(self, route: Route, event: DeskEvent, received_at: int) -> list[Derived]:
-        if "ticket" not in event.data:
+        if event.event not in STEPS:
             value = event.data[route.kind.events[event.event].requires[0]]
             return [Derived(route.kind.events[event.event].requires[0], event.time, float(value))]
         day = (event.time + self._catalogue.zone_ms) // 86_400_000

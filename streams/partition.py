@@ -28,7 +28,7 @@ from streams.pane_store import pane_rows, restore_panes
 from streams.partial import pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
-from streams.verdict import Flags, Readings, Verdict, advance, identities, judge
+from streams.verdict import Flags, Readings, Verdict, identities, judge
 from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
@@ -105,6 +105,7 @@ class Partition:
         self._kept_house_at = recovered.at or now
         self._expected = recovered.offset
         self.offset = self.checkpointed = max(recovered.offset, 0)
+        self._settled = (self.offset, recovered.ordinal)
         self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
         self._clear_checkpoint()
         self._restore(recovered)
@@ -158,7 +159,9 @@ class Partition:
                 if len(ring.row_keys):
                     data_to = ring.last_time[: len(ring.row_keys)].max(axis=1)
                     np.maximum.at(book.data_to, ring.row_unit, data_to)
-            book.touched |= book.data_to != EMPTY
+            touched = [catalogue.unit_index[unit] for unit in state.touched.get(book.kpi.id, ())
+                       if unit in catalogue.unit_index]  # fmt: skip
+            book.touched[touched] = True
 
     @property
     def pending(self) -> int:
@@ -207,6 +210,7 @@ class Partition:
                 self._take(beat, book.current(self._clocks.newest[span], now))
         self._step_alerts(beat, now)
         self._intake.clear()
+        self._settled = (self.offset, self._intake.next_ordinal)
         beat.totals = self._ledger.totals
         beat.numbered = self._numbered
         beat.offset = self.offset
@@ -238,21 +242,25 @@ class Partition:
         kinds = readings.group // self._units
         stream = self._streams_of(readings, kinds)
         keys = identities(np.array(self._sources.keys, dtype=np.uint64), catalogue.quantity_keys, readings)
-        streams = self._sources.streams
         verdict = judge(
-            readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], streams, keys, kinds, self._seen
-        )
+            readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], self._sources.streams, keys, kinds,
+            self._seen,
+        )  # fmt: skip
         accepted = ~(verdict.duplicate | verdict.late)
         fresh = accepted & ~readings.judged
         for kind in present(kinds[fresh]):
             found = keys[fresh & (kinds == kind)]
             new_keys[kind] = np.concatenate((new_keys[kind], found)) if kind in new_keys else found
-        advance(streams, stream[fresh], readings.time[fresh], readings.received_at[fresh])
         self._sources.observed(readings.source[accepted], readings.time[accepted])
         self._outcomes(taken, verdict, accepted)
         counted = accepted & ~readings.aside
         if counted.any():
             self._fold(readings.pick(counted), verdict.running[counted], now, beat)
+        # What is set aside tells the time all the same.
+        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
+        np.maximum.at(reached, readings.group[accepted], verdict.running[accepted])
+        groups = np.flatnonzero(reached != EMPTY)
+        self._clocks.advance(groups, reached[groups], now)
 
     def _streams_of(self, readings: Readings, kinds: Ints) -> Ints:
         """The stream of each reading; an event's kind has one for all its quantities."""
@@ -418,7 +426,8 @@ class Partition:
                 beat.silent[f"{unit}/{kind}/{name}"] = last_seen
 
     def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
-        """Everything changed since the last checkpoint, as one transaction's content. Call right after `evaluate`.
+        """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
+        was observed since then is not in it.
 
         `beats` and `snapshot` are passed on (streams.checkpoint).
         """
@@ -438,16 +447,22 @@ class Partition:
             }
             for kpi, book in self._books.items()
         }
+        touched = {
+            kpi: [catalogue.unit_codes[unit] for unit in np.flatnonzero(book.touched).tolist()]
+            for kpi, book in self._books.items()
+            if book.touched.any()
+        }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
         dropped = self._keep_house(now) if is_due else {}
+        offset, ordinal = self._settled
         still_open = [value for value in self._newest.values() if value.state == "provisional"]
         result = Checkpoint(
             partition=self.number,
             expected=self._expected,
-            offset=self.offset,
-            ordinal=self._intake.next_ordinal,
+            offset=offset,
+            ordinal=ordinal,
             at=now,
-            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends})),
+            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends}, touched)),
             totals=msgspec.structs.replace(self._ledger.totals),
             panes=pane_rows(self._rings),
             tickets=self._tickets.take_dirty(),
@@ -469,7 +484,7 @@ class Partition:
             beats=beats,
             snapshot=snapshot,
         )
-        self._expected = self.offset
+        self._expected = offset
         self._clear_checkpoint()
         return result
 

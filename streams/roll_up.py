@@ -161,14 +161,13 @@ class RollUp:
         state: State = "provisional"
         revision = 0
         before = self._closed.get((kpi, scope, end))
-        if closed:
+        if closed or before is not None:
+            # Said to be closed once, a window is amended step by step, also while a unit that is late is still open.
             if before is not None and (before.n, before.value) == (n, number):
                 return None
             revision = 0 if before is None else before.revision + 1
             state = "final" if before is None else "corrected"
             self._closed[kpi, scope, end] = Closed(revision, n, number)
-        elif before is not None:
-            state, revision = "corrected", before.revision
         return Value(kpi, scope, end - window_ms, end, number, n, sources, state, revision, as_of)
 
     def _step_alerts(self, beat: Beat, now: int) -> None:

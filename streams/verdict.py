@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streams.columns import Columns, present, stable_order
 from streams.identity import Keys, SeenSet, reading_keys
-from streams.pane import EMPTY, Ints
+from streams.pane import Ints
 
 Flags = NDArray[np.bool_]
 
@@ -40,12 +40,11 @@ class Readings(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """For each reading: `duplicate`, `late`, `running` (the watermark of its group when it came), and its key."""
+    """For each reading: `duplicate`, `late`, and `running`, the watermark of its group when it came."""
 
     duplicate: Flags
     late: Flags
     running: Ints
-    keys: Keys
 
 
 def running_maximum(groups: Ints, times: Ints, before: Ints, bound: int) -> tuple[Ints, Ints]:
@@ -76,28 +75,46 @@ def judge(
     kind: Ints, seen: list[SeenSet],
 ) -> Verdict:  # fmt: skip
     """The verdict on each reading, given the watermarks by group (`newest`), what has been seen by kind, and for each
-    reading its stream, its lateness (ms), its identity (`keys`) and its kind. `streams` are told what is new."""
+    reading its stream, its lateness (ms), its identity (`keys`) and its kind. `streams` learn what was said."""
     running, _ = running_maximum(
         readings.group, np.minimum(readings.time, readings.received_at), newest[readings.group], len(newest)
     )
     late = readings.time < running - lateness
-    own = streams["newest"][stream]
-    _, before = running_maximum(stream, readings.time, own, streams.rows)
+    _, before = running_maximum(stream, readings.time, streams["newest"][stream], streams.rows)
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
     if repeated.any():
         duplicate = _duplicates(keys, readings.judged, repeated, kind, seen)
-        silence = np.maximum(readings.received_at - streams["received"][stream], 0)
-        late |= repeated & (readings.time < np.where(own == EMPTY, 0, own) + silence - lateness)
-    return Verdict(duplicate, late, running, keys)
+        heard = _heard_at(readings, stream, before, streams["received"])
+        silence = np.maximum(readings.received_at - heard, 0)
+        late |= repeated & (readings.time < before + silence - lateness)
+    _learn(streams, stream, readings, before)
+    return Verdict(duplicate, late, running)
 
 
-def advance(streams: Columns, stream: Ints, time: Ints, received_at: Ints) -> None:
-    """Accepted readings, in order of arrival: the newest observed time of their streams, and when that came."""
-    newest = streams["newest"]
-    newer = time > newest[stream]
-    np.maximum.at(newest, stream, time)
-    streams["received"][stream[newer]] = received_at[newer]
+def _learn(streams: Columns, stream: Ints, readings: Readings, before: Ints) -> None:
+    """The newest observed time that each stream has said, and when that was received."""
+    newer = (readings.time > before) & ~readings.judged
+    which = stream[newer]
+    # In order of arrival: of each stream the last that was newer stays, which is the newest.
+    streams["newest"][which] = readings.time[newer]
+    streams["received"][which] = readings.received_at[newer]
+
+
+def _heard_at(readings: Readings, stream: Ints, before: Ints, received: Ints) -> Ints:
+    """For each reading, when the newest that its stream had said until then (`before`) was received."""
+    order = np.argsort(stream, kind="stable")
+    place = np.arange(len(order))
+    of = stream[order]
+    is_newest = (readings.time > before)[order]
+    # The place of the newest one so far: each is later in its stream than those it surpasses.
+    last = np.maximum.accumulate(np.where(is_newest, place, -1))
+    last = np.r_[-1, last[:-1]]
+    begins = np.maximum.accumulate(np.where(np.r_[True, of[1:] != of[:-1]], place, 0))
+    heard = np.where(last >= begins, readings.received_at[order][last], received[of])
+    result = np.empty_like(heard)
+    result[order] = heard
+    return result
 
 
 def identities(source_keys: Keys, quantity_keys: Keys, readings: Readings) -> Keys:

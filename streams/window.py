@@ -87,11 +87,13 @@ class WindowBook:
         if not pending.any():
             return []
         said = []
-        start = int(self.closed_to[pending].min()) + self.every_ms
-        for end in range(start, int(upto[pending].max()) + 1, self.every_ms):
+        # Each unit's own stretch, and not the one from the oldest to the newest: a clock that begins again at the year
+        # 2000 would stop the processor for minutes.
+        stretches = np.unique(np.stack((self.closed_to[pending], upto[pending])), axis=1).T.tolist()
+        every = self.every_ms
+        for end in sorted({end for last, to in stretches for end in range(last + every, to + 1, every)}):
             due = np.flatnonzero(pending & (self.closed_to < end) & (upto >= end))
-            if len(due):
-                said.append(self._say(end, due, closing=True))
+            said.append(self._say(end, due, closing=True))
         self.closed_to[pending] = upto[pending]
         return said
 

@@ -292,6 +292,19 @@ def test_an_events_repetition_after_its_identity_was_forgotten_is_too_late_and_n
     assert (totals.accepted, totals.too_late) == (1, 1)
 
 
+def test_what_is_observed_after_a_beat_is_in_no_checkpoint_before_the_next(store: SqlStore) -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    feed.tell((SPEED, senml("speed", NOON + 1_000, 50), NOON + 1_000))
+    checkpoint = feed.partition.checkpoint(NOON)
+    assert (checkpoint.offset, checkpoint.ordinal, checkpoint.totals.accepted) == (1, 1, 1)
+    assert store.commit(checkpoint)
+    again = Feed(catalogue(), store.recover(0), NOON)
+    again.partition.observe(feed.records[1])
+    assert again.partition.evaluate(NOON + 2_000).totals.accepted == 2
+
+
 def told_in_full(beat: Beat) -> list[object]:
     """Everything that a beat says, but for what is as it was."""
     return [*told(beat), beat.alerts, beat.steps, beat.silent, beat.totals, beat.numbered, beat.watermark, beat.offset]

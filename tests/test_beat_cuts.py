@@ -1,0 +1,113 @@
+"""No figure hangs on where beats or a restart happen to cut the stream: what the audit's plain rules once found.
+
+Anybody who recomputes a figure knows the messages and their order, and nothing of beats.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from small_world import NOON, A, Feed, Message, catalogue, cloudevent, senml
+
+from streams.partition import Beat
+from streams.sql_store import SqlStore
+
+MINUTE, HOUR = 60_000, 3_600_000
+DESK, TERMINAL = f"ioc/{A}/queue/q", f"ioc/{A}/rating/r"
+ONE, TWO = f"ioc/{A}/traffic/one", f"ioc/{A}/traffic/two"
+
+Figures = dict[tuple[str, int], tuple[int, float | None]]
+"""KPI and end of a window → n and value, as they were said last."""
+
+@pytest.fixture
+def store() -> Iterator[SqlStore]:
+    store = SqlStore("sqlite://")
+    store.migrate()
+    yield store
+    store.close()
+
+
+def figures(beats: list[Beat]) -> Figures:
+    return {(value.kpi, value.end): (value.n, value.value) for beat in beats for value in beat.closed}
+
+
+def told(messages: list[Message], beat_after_each: bool) -> Figures:
+    """What is in history in the end, when all of it comes in one beat or every message in one of its own."""
+    feed, beats = Feed(catalogue()), []
+    for message in messages:
+        feed.tell(message)
+        if beat_after_each:
+            beats.append(feed.partition.evaluate(message[2]))
+    last = messages[-1][2]
+    beats += [feed.partition.evaluate(now) for now in (last + 500, last + 6 * HOUR)]
+    return figures(beats)
+
+
+def test_a_rating_that_names_its_ticket_is_a_rating() -> None:
+    """`ticket` is among the members that are kept of any event; now it ends the worker, again at every restart."""
+    feed = Feed(catalogue())
+    feed.tell((TERMINAL, cloudevent("rating", "given", NOON, 1, score=5, ticket="A001"), NOON))
+    assert feed.partition.evaluate(NOON).totals.readings == 1
+
+
+def test_a_rating_that_is_told_again_after_hours_of_silence_is_not_counted_again() -> None:
+    """Identities are forgotten after twice the lateness, but the watermark, which should refuse it, stands still."""
+    feed = Feed(catalogue())
+    rating = (TERMINAL, cloudevent("rating", "given", NOON, 1, score=5))
+    feed.tell((*rating, NOON))
+    for minute in range(0, 150, 10):
+        feed.partition.evaluate(NOON + minute * MINUTE)
+        feed.partition.checkpoint(NOON + minute * MINUTE)
+    feed.tell((*rating, NOON + 150 * MINUTE))
+    assert feed.partition.evaluate(NOON + 150 * MINUTE).totals.readings == 1
+
+
+def test_a_desks_event_that_is_too_late_is_too_late_in_the_same_beat_too() -> None:
+    """Its step is taken into the ticket's life by the watermark before the beat, and completes a wait later."""
+    steps = [
+        (DESK, cloudevent("queue", "taken", NOON + 2 * HOUR, 1, ticket="B1"), NOON + 2 * HOUR),
+        (DESK, cloudevent("queue", "taken", NOON, 2, ticket="A1"), NOON + 2 * HOUR + 1_000),
+        (DESK, cloudevent("queue", "called", NOON + 90 * MINUTE, 3, ticket="A1"), NOON + 2 * HOUR + 2_000),
+    ]
+    assert told(steps, beat_after_each=False) == told(steps, beat_after_each=True)
+
+
+def test_a_backlog_told_newest_first_counts_the_same_in_one_beat_and_in_many() -> None:
+    """Lateness behind a source's own time is judged by what the source had said before the beat, not before."""
+    back = NOON + HOUR
+    backlog = [
+        (ONE, senml("speed", NOON + (30 - step) * MINUTE, 50.0 + step), back + step) for step in range(4)
+    ]
+    before = [(ONE, senml("speed", NOON, 50.0), NOON)]
+    feed, beats = Feed(catalogue()), []
+    feed.tell(*before)
+    beats.append(feed.partition.evaluate(NOON))
+    feed.tell(*backlog)
+    beats += [feed.partition.evaluate(now) for now in (back + 500, back + 6 * HOUR)]
+    assert figures(beats) == told([*before, *backlog], beat_after_each=True)
+
+
+def test_what_a_calibrating_device_says_moves_the_watermark_always_or_never() -> None:
+    """It does within a beat, when something counted follows; it does not when the beat ends with it."""
+    calibrating = senml("speed", NOON + 20 * MINUTE, 50.0)[:-1] + b', {"n": "status", "vs": "calibrating"}]'
+    said = [
+        (ONE, calibrating, NOON + 20 * MINUTE),
+        (TWO, senml("speed", NOON, 40.0), NOON + 20 * MINUTE + 1),
+    ]
+    assert told(said, beat_after_each=False) == told(said, beat_after_each=True)
+
+
+def test_a_restart_does_not_make_a_late_reading_timely(store: SqlStore) -> None:
+    """Recovery takes when a source was last heard for when its newest reading was."""
+    feed = Feed(catalogue())
+    newest = senml("speed", NOON, 50.0)
+    feed.tell((ONE, newest, NOON), (ONE, newest, NOON + 20 * MINUTE))
+    feed.partition.evaluate(NOON + 20 * MINUTE)
+    assert store.commit(feed.partition.checkpoint(NOON + 20 * MINUTE))
+    again = Feed(catalogue(), store.recover(0), NOON + 20 * MINUTE)
+    again.ordinal = feed.ordinal
+    again.records = list(feed.records)
+    counts = []
+    for each in (feed, again):
+        each.tell((ONE, senml("speed", NOON - MINUTE, 40.0), NOON + 25 * MINUTE))
+        counts.append(each.partition.evaluate(NOON + 25 * MINUTE).totals.readings)
+    assert counts[0] == counts[1]
