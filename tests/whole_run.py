@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from control_center.answer import missing_of
 from sensors.batch import encode
 from sensors.journal import Record
-from sensors.packing import Message as Received
+from sensors.packet import Publish
 from sensors.packing import Packer
 from simulators import grade
 from simulators.alarm import Key
@@ -52,7 +52,7 @@ class WholeRun:
             while now >= due:
                 self.beat(due)
                 due += beat_ms
-            self._packer.add(Received(message.topic, message.payload, now))
+            self._packer.add([Publish(message.topic.encode(), message.payload, b"")], now)
         self.beat(due)
         return due
 
