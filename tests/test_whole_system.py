@@ -157,7 +157,7 @@ def outcomes(of: World, late: set[tuple[int, int]]) -> Iterator[str]:
     whether they may be."""
     known: set[object] = set()
     ordinals: Counter[int] = Counter()
-    for _, sent, is_again in of.journal.journaled:
+    for sent, is_again in of.journal.journaled:
         partition = partition_of(sent.topic, of.journal.partitions)
         place = (partition, ordinals[partition])
         ordinals[partition] += 1
