@@ -14,14 +14,15 @@ from sensors.journal import JournalReader, Record
 from sensors.kafka_journal import KafkaJournalReader
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat import Value
-from streams.catalogue import Catalogue
+from streams.catalogue import Catalogue, reach_ms
 from streams.checkpoint import ROLL_UP
+from streams.clock import unpack
 from streams.explanation import Explanation, Text
 from streams.kpi import Kpi
 from streams.lineage import Lineage
 from streams.provenance import Asked, Part, explained, scope_of, units_of, window_end
 from streams.roll_up import standing_values
-from streams.sql_store import OpenValues, SqlStore
+from streams.sql_store import SqlStore, Standing
 from streams.stretch import Stretch
 
 MESSAGES_LISTED = 200
@@ -87,73 +88,88 @@ class Lineages:
 
     async def explain(self, question: Question) -> Explanation:
         """From the value back to the messages; raises NothingToExplain, and Unavailable where a store is silent."""
-        asked, open_values, notes = await asyncio.to_thread(self._find, question)
+        asked, standings, notes = await asyncio.to_thread(self._find, question)
         lineage = Lineage(asked.kpi, self._catalogue, asked.units, asked.value.end, question.messages)
         is_cut = False
         async with open_reader(self._journal) as reader:
-            for stretch in self._stretches(asked, open_values):
+            for stretch in self._stretches(asked, standings):
                 is_cut |= await self._read(reader, stretch, lineage, notes)
         return await asyncio.to_thread(explained, asked, lineage, self._catalogue, notes, is_cut)
 
-    def _find(self, question: Question) -> tuple[Asked, list[OpenValues], list[Text]]:
+    def _find(self, question: Question) -> tuple[Asked, list[Standing], list[Text]]:
         kpi = self._catalogue.kpis.get(question.kpi)
         if kpi is None:
             raise NothingToExplain(f"không có chỉ tiêu {question.kpi[:64]}", f"there is no KPI {question.kpi[:64]}")
         if scope_of(self._catalogue, question.scope) is None:
             raise NothingToExplain(f"không có đơn vị {question.scope[:16]}", f"there is no unit {question.scope[:16]}")
         upto = _MS_MAX if question.at is None else window_end(kpi, question.at, self._catalogue.zone_ms)
-        # Open values first: what closes in between is then found among the closed ones.
-        open_values = self._store.open_values()
-        value = self._newest(kpi, question.scope, upto, open_values)
+        # Open windows first: what closes in between is then found among the closed ones.
+        standings = self._store.standings()
+        value = self._newest(kpi, question.scope, upto, standings)
         if value is None:
             raise NothingToExplain(
                 f"{kpi.id} tại {question.scope}: chưa có giá trị nào tới lúc đó",
                 f"{kpi.id} of {question.scope}: there is no value up to that moment",
             )
         units = units_of(self._catalogue, question.scope)
-        parts = self._parts(kpi, units, value.end, open_values)
+        parts = self._parts(kpi, units, value.end, standings)
         notes = _other_window(upto, value) if question.at is not None else []
-        return Asked(kpi, question.scope, units, question.at, value, parts), open_values, notes
+        open_units = self._open_units(kpi, value, units, parts, standings)
+        return Asked(kpi, question.scope, units, question.at, value, parts, open_units), standings, notes
 
-    def _newest(self, kpi: Kpi, scope: str, upto: int, open_values: list[OpenValues]) -> Value | None:
+    def _newest(self, kpi: Kpi, scope: str, upto: int, standings: list[Standing]) -> Value | None:
         found = [self._store.newest_value(kpi.id, scope, upto)]
-        found += [value for one in open_values for value in _said(one) if (value.kpi, value.scope) == (kpi.id, scope)]
+        found += [value for one in standings for value in _said(one) if (value.kpi, value.scope) == (kpi.id, scope)]
         known = [value for value in found if value is not None and value.end <= upto]
         # Of one window, what is closed was said later than what was open.
         return max(known, key=lambda value: (value.end, value.state != "provisional"), default=None)
 
     def _parts(
-        self, kpi: Kpi, units: frozenset[str], end: int, open_values: list[OpenValues]
+        self, kpi: Kpi, units: frozenset[str], end: int, standings: list[Standing]
     ) -> dict[str, Part]:
         parts = {
             value.scope: Part(one.partition, value)
-            for one in open_values if one.partition != ROLL_UP
+            for one in standings if one.partition != ROLL_UP
             for value in _said(one) if (value.kpi, value.end) == (kpi.id, end) and value.scope in units
         }  # fmt: skip
         closed = self._store.values_at(kpi.id, end, sorted(units))
         return parts | {value.scope: Part(partition, value) for partition, value in closed}
 
-    def _stretches(self, asked: Asked, open_values: list[OpenValues]) -> Iterable[Stretch]:
-        """Of each partition the records between the first and the last of its units' values.
-
-        What is merged of windows still open may hold units whose own newest value is of another window: there the
-        stretch goes on to the checkpoint, and begins when the window does (`is_open`).
-        """
-        reached = {one.partition: one.offset - 1 for one in open_values}
-        is_open = asked.value.state == "provisional" and asked.scope not in asked.units
-        for partition in sorted({part.partition for part in asked.parts.values()}):
-            own = [part.value for part in asked.parts.values() if part.partition == partition]
+    def _stretches(self, asked: Asked, standings: list[Standing]) -> Iterable[Stretch]:
+        """Of each partition the records between the first and the last of its units' values."""
+        for one in standings:
+            own = [part.value for part in asked.parts.values() if part.partition == one.partition]
             units = {value.scope: (value.first_offset, value.last_offset) for value in own if value.last_offset >= 0}
-            if not units:
+            still = asked.open_units.get(one.partition, frozenset())
+            if units or still:
+                first = min((first for first, _ in units.values()), default=one.offset)
+                last = max((last for _, last in units.values()), default=-1)
+                yield Stretch(one.partition, first, max(last, one.offset - 1) if still else last, units, still)
+
+    def _open_units(
+        self, kpi: Kpi, value: Value, units: frozenset[str], parts: dict[str, Part], standings: list[Standing]
+    ) -> dict[int, frozenset[str]]:
+        """What was merged may hold units that have not said this window themselves yet: by partition, those that have
+        been observed since it began and have not closed it."""
+        if value.scope in units:
+            return {}
+        found, merged = {}, self._store.partitions_merged(kpi.id, value.end)
+        for one in standings:
+            if one.partition not in merged:
                 continue
-            first, last = min(first for first, _ in units.values()), max(last for _, last in units.values())
-            if is_open:
-                last = max(last, reached.get(partition, last))
-            yield Stretch(partition, first, last, units, is_open)
+            clock = unpack(one.clock)
+            newest, closed = clock.newest, clock.closed.get(kpi.id, {})
+            found[one.partition] = frozenset(
+                unit
+                for unit in units - parts.keys()
+                if newest.get(f"{kpi.kind}/{unit}", (0, 0))[0] >= value.end - reach_ms(kpi)
+                and closed.get(unit, 0) < value.end
+            )
+        return found
 
     async def _read(self, reader: JournalReader, stretch: Stretch, lineage: Lineage, notes: list[Text]) -> bool:
         """Read a stretch, and what comes before it, into `lineage`; True when a bound was reached before its end."""
-        if stretch.is_open:
+        if stretch.open_units:
             first = await _offset_at(reader, stretch.partition, lineage.start - AHEAD_MS, stretch.first)
             stretch = stretch._replace(first=first)
         start = await self._start(reader, stretch, lineage)
@@ -194,13 +210,13 @@ def _take_all(lineage: Lineage, records: list[Record]) -> None:
         lineage.take(record)
 
 
-def _said(one: OpenValues) -> list[Value]:
+def _said(one: Standing) -> list[Value]:
     """The values of windows still open, as a partition's or the roll-up's checkpoint has them."""
-    if not one.packed:
+    if not one.open_values:
         return []
     if one.partition == ROLL_UP:
-        return standing_values(one.packed)
-    return msgspec.msgpack.decode(one.packed, type=list[Value])
+        return standing_values(one.open_values)
+    return msgspec.msgpack.decode(one.open_values, type=list[Value])
 
 
 async def _offset_at(reader: JournalReader, partition: int, time: int, before: int) -> int:

@@ -37,7 +37,8 @@ class Part(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What was asked and what was found: the value told for `scope` (whose units are `units`), and their `parts`."""
+    """What was asked and what was found: the value told for `scope` (whose units are `units`), and their `parts`;
+    `open_units` (by partition) may have part in it and have not said or closed the window themselves."""
 
     kpi: Kpi
     scope: str
@@ -45,6 +46,12 @@ class Asked(NamedTuple):
     at: int | None
     value: Value
     parts: Mapping[str, Part]
+    open_units: Mapping[int, frozenset[str]]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the window may still change without anything being late."""
+        return self.value.state == "provisional" or any(self.open_units.values())
 
 
 def scope_of(catalogue: Catalogue, code: str) -> Scope | None:
@@ -105,7 +112,7 @@ def explained(asked: Asked, lineage: Lineage, catalogue: Catalogue, notes: list[
         air=lineage.tally.air(),
         messages=messages,
         outcomes=dict(sorted(lineage.outcomes.items())),
-        recomputed=_recomputed(value, result, is_cut),
+        recomputed=_recomputed(asked, result, is_cut),
         read=Read(lineage.records, lineage.messages, lineage.decoded, len(messages), listable, is_cut),
         notes=notes + _listing(messages, listable),
     )
@@ -153,27 +160,29 @@ def _sources(lineage: Lineage, result: Result, catalogue: Catalogue) -> list[Sou
     return sorted(lines, key=lambda line: (-line.n, line.unit, line.source))[:SOURCES_LISTED]
 
 
-def _recomputed(value: Value, result: Result, is_cut: bool) -> Recomputed:
-    same = result.value is None and value.value is None
-    if result.value is not None and value.value is not None:
-        same = math.isclose(result.value, value.value, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    matches = same and result.n == value.n
-    return Recomputed(result.value, result.n, result.sources, matches, _verdict(value, matches, result, is_cut))
+def _recomputed(asked: Asked, result: Result, is_cut: bool) -> Recomputed:
+    told = asked.value
+    same = result.value is None and told.value is None
+    if result.value is not None and told.value is not None:
+        same = math.isclose(result.value, told.value, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    matches = same and result.n == told.n
+    return Recomputed(result.value, result.n, result.sources, matches, _verdict(asked, matches, result, is_cut))
 
 
-def _verdict(value: Value, matches: bool, result: Result, is_cut: bool) -> Text:
+def _verdict(asked: Asked, matches: bool, result: Result, is_cut: bool) -> Text:
     if matches:
         return _MATCHES
     if is_cut:
         return Text("chưa kết luận: không đọc được hết bản tin", "no verdict: not all messages could be read")
-    if value.state == "provisional":
+    found, told = result.n, asked.value.n
+    if asked.is_open:
         return Text(
-            f"cửa sổ còn mở: tính được {result.n} số đo, đã công bố {value.n}",
-            f"the window is still open: {result.n} readings found, {value.n} told",
+            f"cửa sổ còn mở: tính được {found} số đo, đã công bố {told}",
+            f"the window is still open: {found} readings found, {told} told",
         )
     return Text(
-        f"KHÔNG khớp: tính được {result.n} số đo, đã công bố {value.n}",
-        f"does NOT match: {result.n} readings found, {value.n} told",
+        f"KHÔNG khớp: tính được {found} số đo, đã công bố {told}",
+        f"does NOT match: {found} readings found, {told} told",
     )
 
 

@@ -93,12 +93,14 @@ Row = Mapping[str, Any]
 Table = type[SQLModel]
 
 
-class OpenValues(NamedTuple):
-    """A partition's open windows (`packed` as its checkpoint has them), and the next journal offset it wants."""
+class Standing(NamedTuple):
+    """Where a partition stands as of its checkpoint: the next journal offset it wants, its open windows and its clock,
+    both packed (streams.checkpoint)."""
 
     partition: int
     offset: int
-    packed: bytes
+    open_values: bytes
+    clock: bytes
 
 
 class SqlStore:
@@ -489,12 +491,19 @@ class SqlStore:
         with self._reading() as connection:
             return [(row.partition, _made(Value, row)) for row in connection.execute(sa.select(table).where(mine))]
 
-    def open_values(self) -> list[OpenValues]:
-        """Every partition's windows still open (the roll-up's too), as of its last checkpoint."""
-        table = table_of(CheckpointTable)
-        query = sa.select(table.c.partition, table.c.offset, table.c.open_values)
+    def partitions_merged(self, kpi: str, end: int) -> set[int]:
+        """The partitions whose shares of a window have been told to the roll-up."""
+        table = table_of(PartialTable)
+        query = sa.select(table.c.partition).where(table.c.kpi == kpi, table.c.end == end)
         with self._reading() as connection:
-            return [OpenValues(*row) for row in connection.execute(query)]
+            return set(connection.execute(query).scalars())
+
+    def standings(self) -> list[Standing]:
+        """Where every partition stands, and the roll-up, whose offset counts beats."""
+        table = table_of(CheckpointTable)
+        query = sa.select(table.c.partition, table.c.offset, table.c.open_values, table.c.clock)
+        with self._reading() as connection:
+            return [Standing(*row) for row in connection.execute(query)]
 
     def too_late_ordinals(self, partition: int, first: int, after: int) -> frozenset[int]:
         """Ordinals in [first, after) of messages that were kept as too late."""

@@ -7,20 +7,21 @@ from sensors.topic import Topic
 
 
 class Stretch(NamedTuple):
-    """Journal records `first` to `last` of a partition that a value was made of; `units` narrows it for units whose own
-    bounds are known. `too_late` are the ordinals of messages that were kept as too late. `is_open`: of other units the
-    records since the window began count, wherever those are."""
+    """Journal records `first` to `last` of a partition that a value was made of: of each of `units` between its own
+    bounds, of `open_units` all. `too_late` are the ordinals of messages that were kept as too late."""
 
     partition: int
     first: int
     last: int
     units: Mapping[str, tuple[int, int]]
-    is_open: bool = False
+    open_units: frozenset[str] = frozenset()
     too_late: frozenset[int] = frozenset()
 
     def holds(self, unit: str, offset: int) -> bool:
-        """Whether a record may have part in the unit's value."""
-        first, last = self.units.get(unit, (self.first, self.last))
+        """Whether a record may have part in the value by its unit."""
+        if unit in self.open_units:
+            return self.first <= offset <= self.last
+        first, last = self.units.get(unit, (0, -1))
         return first <= offset <= last
 
 
