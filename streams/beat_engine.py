@@ -20,7 +20,7 @@ from sensors.errors import CommandRefused, Unavailable
 from sensors.journal import Record
 from streams.alert import Command
 from streams.beat import Counts
-from streams.catalogue import Catalogue
+from streams.catalogue import Catalogue, reach_ms
 from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
 from streams.fault import What
 from streams.live import LiveStore
@@ -95,7 +95,11 @@ class Engine:
         self._send_report = send_report
         self._received = received
         self._is_alone = is_alone
-        self._horizons = {kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 for kpi in catalogue.kpis.values()}
+        # A window is told as long as it holds anything: the newest ends up to its reach after the newest reading.
+        self._horizons = {
+            kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
+            for kpi in catalogue.kpis.values()
+        }
         self._held: dict[int, Held] = {}
         self._opening: dict[int, asyncio.Lock] = {}
         self._roll_up: RollUp | None = None

@@ -39,6 +39,11 @@ class _Standing(msgspec.Struct, array_like=True):
     silent: dict[int, dict[str, int]]
 
 
+def standing_values(packed: bytes) -> list[Value]:
+    """The newest open values in a checkpoint of the roll-up."""
+    return msgspec.msgpack.decode(packed, type=_Standing).values
+
+
 class RollUp:
     """The merged windows of districts and the whole place, with their own alerts and checkpoint."""
 

@@ -264,6 +264,20 @@ def test_a_late_reading_in_the_first_beat_of_a_source_s_backlog_counts() -> None
     assert (totals.accepted, totals.too_late) == (3, 0)
 
 
+def test_a_source_s_first_message_that_cannot_be_read_counts_however_beats_cut_it() -> None:
+    said = [(CAM, b"[{", NOON), *[
+        (CAM, json.dumps([{"n": "speed", "t": NOON / 1000 + number, "v": 40, "seq": number}]).encode(), NOON)
+        for number in (1, 2)
+    ]]  # fmt: skip
+    together, apart = Feed(small_catalogue()), Feed(small_catalogue())
+    together.tell(*said)
+    for message in said:
+        apart.tell(message)
+        beat = apart.partition.evaluate(NOON)
+    assert together.partition.evaluate(NOON).numbered == beat.numbered == (2, 1, 0)
+    assert [(sent.numbered, sent.unreadable) for sent in told(*said).sent().values()] == [(2, 1)]
+
+
 @pytest.mark.parametrize(("scenario", "seed"), [("ordinary", 1), ("storm", 2), ("faults", 3), ("broker_outage", 4)])
 def test_the_processor_comes_to_what_the_oracle_says(scenario: str, seed: int) -> None:
     run, oracle, differing = compared(load_scenario(scenario), seed, WEDNESDAY + 8 * HOUR, 1.5, 3 * MINUTE)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 from small_world import NOON, A, B, C, cloudevent, place, senml
+from told import Message, take_in
 
 from sensors.batch import encode
 from sensors.csv_place import shipped_place
 from sensors.journal import Record
-from sensors.packing import Message, Packer
+from sensors.packing import Counts, Packer
 from sensors.toml_definitions import load_kinds
 from simulators.city import City
 from simulators.equipment import Equipment
@@ -25,6 +26,7 @@ from simulators.toml_scenarios import load_equipment
 
 MINUTES = 8
 SPAN_MS = MINUTES * 60_000
+STRAGGLERS_MS = 75 * 60_000
 STEP_MS = 250
 """How often broker and bridge get their turn."""
 
@@ -87,12 +89,27 @@ def odd_sources(draw: Random) -> list[tuple[int, str, bytes]]:
     return said
 
 
+def stragglers(draw: Random) -> list[tuple[int, str, bytes]]:
+    """A desk and a station that had no line for over an hour: late, and yet not behind their unit."""
+    said: list[tuple[int, str, bytes]] = []
+    for number in range(6):
+        at, unit = NOON + STRAGGLERS_MS + draw.randrange(60_000), draw.choice(UNITS)
+        observed = NOON + draw.randrange(SPAN_MS)
+        score = cloudevent("rating", "given", observed, -number, score=1 + number % 5)
+        said.append((at, f"ioc/{unit}/rating/quay-tre", score))
+        for step, waited in (("taken", 0), ("called", 45_000)):
+            event = cloudevent("queue", step, observed + waited, -2 * number - (waited > 0), ticket=f"T{number}")
+            said.append((at, f"ioc/{unit}/queue/quay-tre", event))
+        said.append((at, f"ioc/{unit}/air/tram-tre", senml("pm25", observed, 20.5 + number)))
+    return said
+
+
 def everything_said(seed: int) -> list[Sent]:
     """All messages of the world in order of sending."""
     draw = Random(seed)
     messages = small_city(seed).messages(NOON, NOON + SPAN_MS)
     said = [(message.time, message.topic, message.payload) for message in messages]
-    ordered = sorted(said + odd_sources(draw))
+    ordered = sorted(said + odd_sources(draw) + stragglers(draw))
     return [Sent(at, number, topic, payload) for number, (at, topic, payload) in enumerate(ordered)]
 
 
@@ -163,7 +180,7 @@ class Journal:
     journaled: list[Delivered] = field(default_factory=list)
 
     def append(self, packer: Packer, held: list[Delivered], now: int) -> None:
-        for batch in packer.seal(now, pending=0):
+        for batch in packer.seal(now, Counts()):
             assert batch.first == self.ordinals.get(batch.partition, 0), "the numbering has a gap"
             listed = self.records.setdefault(batch.partition, [])
             listed.append((now, Record(batch.partition, len(listed), encode(batch))))
@@ -212,7 +229,7 @@ def world(seed: int, partitions: int) -> World:
             packer, held, down_until = Packer("cau-noi", partitions, journal.ordinals), [], 0
             broker.reconnected(now)
         for delivered in broker.deliver(now):
-            packer.add(Message(delivered.sent.topic, delivered.sent.payload, now, delivered.is_again))
+            take_in(packer, Message(delivered.sent.topic, delivered.sent.payload, now, delivered.is_again))
             held.append(delivered)
         if draw.random() < 0.01:
             down_until = now + draw.randrange(1, 8_000)  # dead: what it held is nowhere, and was not acknowledged
@@ -225,6 +242,6 @@ def world(seed: int, partitions: int) -> World:
             for delivered in held:
                 broker.acknowledged(delivered.sent.number)
             held = []
-        assert now < NOON + SPAN_MS + 600_000, "the broker is never done"
+        assert now < NOON + STRAGGLERS_MS + 600_000, "the broker is never done"
     assert {sent.number for sent in broker.taken} == {delivered.sent.number for delivered in journal.journaled}
     return World(seed, said, broker.lost, journal, now)
