@@ -43,6 +43,13 @@ HUGE = {name: 4_000 * count for name, count in LEDGER.items()} | {
 }  # fmt: skip
 
 
+DRAWN = """() => new Promise((done) => {
+  const next = (frames) => requestAnimationFrame(() => (frames ? next(frames - 1) : done()));
+  next(3);
+})"""
+"""What changed size is measured in the next frame, and drawn in the one after."""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
     return store_in(tmp_path)
@@ -138,6 +145,7 @@ async def test_nothing_is_cut_where_counts_are_huge_and_everything_was_corrected
                 assert await wall.page.evaluate(CUT_OFF) == []
                 await say_fault(world)
                 await expect(wall.page.locator("#faults")).to_be_visible()
+                await wall.page.evaluate(DRAWN)
                 assert await wall.page.evaluate(CUT_OFF) == []
                 await world.live.publish({"f:disk_full": None})
                 await expect(wall.page.locator("#faults")).to_be_hidden()
