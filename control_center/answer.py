@@ -7,7 +7,9 @@ import msgspec
 from typing_extensions import TypedDict
 
 from streams.beat import Counts, Value
+from streams.checkpoint import LedgerRow, SourceRow
 from streams.kpi import Kpi
+from streams.numbering import Gap
 
 KpiAnswer = TypedDict(
     "KpiAnswer",
@@ -21,7 +23,10 @@ times are ms UTC; `value` is null where nothing was observed, `state` "unknown" 
 
 
 class LedgerAnswer(TypedDict):
-    """Totals of messages since the data folder was made; `difference` is 0. `readings` are in messages accepted."""
+    """Totals of messages since the data folder was made; `difference` is 0. `readings` are in messages accepted.
+
+    Of sources that number their messages: sent = numbered + unreadable + missing.
+    """
 
     received: int
     accepted: int
@@ -33,6 +38,47 @@ class LedgerAnswer(TypedDict):
     readings: int
     refused_by_broker: int
     by_reason: dict[str, int]
+    sent: int
+    numbered: int
+    unreadable: int
+    missing: int
+
+
+class LedgerRowAnswer(TypedDict):
+    """Outcomes of one partition, kind and minute of reception (ms UTC)."""
+
+    partition: int
+    kind: str
+    minute: int
+    received: int
+    accepted: int
+    duplicate: int
+    too_late: int
+    rejected: int
+
+
+class GapAnswer(TypedDict):
+    """Numbers that did not arrive; `after` and `before` are the observed times of their neighbours (ms UTC)."""
+
+    first: int
+    last: int
+    count: int
+    after: int
+    before: int
+
+
+class MissingAnswer(TypedDict):
+    """A source of which messages never came: sent = numbered + unreadable + missing; its newest gaps."""
+
+    unit: str
+    kind: str
+    source: str
+    sent: int
+    numbered: int
+    unreadable: int
+    missing: int
+    restarts: int
+    gaps: list[GapAnswer]
 
 
 class RejectionAnswer(TypedDict):
@@ -67,6 +113,9 @@ class _LiveLedger(msgspec.Struct):
     rejected: int
     in_flight: int
     readings: int
+    numbered: int = 0
+    unreadable: int = 0
+    missing: int = 0
 
 
 def of_live(kpi: Kpi, unit: str, value: bytes) -> KpiAnswer:
@@ -109,9 +158,12 @@ def ledger_of_live(partitions: Iterable[bytes], refused: int, by_reason: dict[st
     return _ledger(total, refused, by_reason)
 
 
-def ledger_of_counts(counts: Counts, refused: int, by_reason: dict[str, int]) -> LedgerAnswer:
+def ledger_of_counts(
+    counts: Counts, numbered: tuple[int, int, int], refused: int, by_reason: dict[str, int]
+) -> LedgerAnswer:
     """From the database, which knows of nothing in flight."""
     total = {name: getattr(counts, name) for name in ("accepted", "duplicate", "too_late", "rejected", "readings")}
+    total |= dict(zip(("numbered", "unreadable", "missing"), numbered, strict=True))
     return _ledger(total | {"received": counts.received, "in_flight": 0}, refused, by_reason)
 
 
@@ -122,4 +174,29 @@ def _ledger(total: dict[str, Any], refused: int, by_reason: dict[str, int]) -> L
         "too_late": total["too_late"], "rejected": total["rejected"], "in_flight": total["in_flight"],
         "difference": total["received"] - sum(total[name] for name in outcomes), "readings": total["readings"],
         "refused_by_broker": refused, "by_reason": by_reason,
+        "sent": total["numbered"] + total["unreadable"] + total["missing"], "numbered": total["numbered"],
+        "unreadable": total["unreadable"], "missing": total["missing"],
+    }  # fmt: skip
+
+
+def ledger_row(partition: int, row: LedgerRow) -> LedgerRowAnswer:
+    """A row of the ledger."""
+    counts = row.counts
+    return {
+        "partition": partition, "kind": row.kind, "minute": row.minute, "received": counts.received,
+        "accepted": counts.accepted, "duplicate": counts.duplicate, "too_late": counts.too_late,
+        "rejected": counts.rejected,
+    }  # fmt: skip
+
+
+def missing_of(source: SourceRow, gaps: Iterable[Gap]) -> MissingAnswer:
+    """What is missing of a source."""
+    listed: list[GapAnswer] = [
+        {"first": gap.first, "last": gap.last, "count": gap.count, "after": gap.after, "before": gap.before}
+        for gap in gaps
+    ]
+    return {
+        "unit": source.unit, "kind": source.kind, "source": source.source,
+        "sent": source.numbered + source.unreadable + source.missing, "numbered": source.numbered,
+        "unreadable": source.unreadable, "missing": source.missing, "restarts": source.restarts, "gaps": listed,
     }  # fmt: skip

@@ -103,6 +103,8 @@ async def _alert(context: Context, alert_id: str) -> Alert:
 
 
 async def _open_alert(context: Context, alert_id: str) -> Alert:
+    if context.settings.replay is not None:
+        raise fault(409, "đang phát lại: không nhận lệnh", "this is a replay: nothing can be ordered")
     row = await _alert(context, alert_id)
     if row.state == "closed":
         raise fault(409, "cảnh báo đã đóng", "the alert is closed")

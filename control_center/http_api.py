@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
 from control_center import answer
-from control_center.answer import KpiAnswer, LedgerAnswer, RejectionAnswer
+from control_center.answer import KpiAnswer, LedgerAnswer, LedgerRowAnswer, MissingAnswer, RejectionAnswer
 from control_center.http_access import reader
 from control_center.http_context import Context, fault
 from control_center.instant import MS_MAX, parse_instant
@@ -37,7 +37,8 @@ async def ledger_of(context: Context) -> LedgerAnswer:
     rows = [row for _, row in context.mirror.state.items("l:")]
     if rows:
         return answer.ledger_of_live(rows, refused, reasons)
-    return answer.ledger_of_counts(await from_store(context.store.ledger_totals), refused, reasons)
+    totals = await from_store(context.store.ledger_totals)
+    return answer.ledger_of_counts(totals, await from_store(context.store.numbered_totals), refused, reasons)
 
 
 def api_routes(context: Context) -> APIRouter:
@@ -57,6 +58,20 @@ def api_routes(context: Context) -> APIRouter:
     async def ledger() -> LedgerAnswer:
         return await ledger_of(context)
 
+    @routes.get("/ledger/rows", tags=["ledger"], summary="Outcomes by partition, kind, minute in [from, to)")
+    async def ledger_rows(
+        from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
+    ) -> list[LedgerRowAnswer]:
+        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        rows = await from_store(lambda: context.store.ledger_rows(start, end, limit))
+        return [answer.ledger_row(partition, row) for partition, row in rows]
+
+    @routes.get("/missing", tags=["ledger"], summary="Sources whose own numbers show that messages never came")
+    async def missing(limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> list[MissingAnswer]:
+        rows = await from_store(lambda: context.store.missing(limit))
+        return [answer.missing_of(source, gaps) for source, gaps in rows]
+
     @routes.get("/rejections", tags=["ledger"], summary="What could not be used, newest first")
     async def rejections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[RejectionAnswer]:
         kept = await from_store(lambda: context.store.rejections(limit))
@@ -74,7 +89,7 @@ def api_routes(context: Context) -> APIRouter:
         live = context.mirror.state.get(f"k:{kpi.id}@{code}")
         if live is not None:
             return answer.of_live(kpi, code, live)
-        kept = await from_store(lambda: context.store.newest_value(kpi.id, code))
+        kept = await from_store(lambda: context.store.newest_value(kpi.id, code, context.clock()))
         return answer.of_value(kpi, kept) if kept is not None else answer.unknown(kpi, code)
 
     @routes.get("/kpis/{kpi_id}/history", tags=["kpis"], summary="Every closed window that ends in [from, to]")
@@ -83,9 +98,25 @@ def api_routes(context: Context) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> list[KpiAnswer]:
         kpi, code = kpi_of(kpi_id, unit)
-        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        # In a replay, what came after its own moment has not happened yet.
+        start, end = _instant("from", from_, 0), min(_instant("to", to, MS_MAX), context.clock())
         rows = await from_store(lambda: context.store.history(kpi.id, code, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
+
+    @routes.get("/kpis/{kpi_id}/windows", tags=["kpis"],
+                summary="Every closed window of every scope that ends in [from, to], by end and scope")
+    async def windows(
+        kpi_id: str, from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    ) -> list[KpiAnswer]:
+        kpi, _ = kpi_of(kpi_id, "")
+        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        rows = await from_store(lambda: context.store.windows(kpi.id, start, end, limit))
+        return [answer.of_value(kpi, row) for row in rows]
+
+    @routes.get("/rules", tags=["alerts"], summary="The definitions of all alert rules")
+    async def rules() -> list[dict[str, Any]]:
+        return [msgspec.to_builtins(rule) for rule in context.catalogue.rules.values()]
 
     @routes.get("/summary", tags=["summary"], summary="The newest summary for those who lead")
     async def summary(lang: Annotated[str, Query(pattern="^(vi|en)$")] = "vi") -> dict[str, Any]:

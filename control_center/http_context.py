@@ -28,12 +28,20 @@ _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
+class ReplaySpan(msgspec.Struct, frozen=True):
+    """What a replay shows: from and to (ms UTC), and how many times as fast as it was."""
+
+    begin: int
+    end: int
+    speed: float
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """`host` and `port` it listens on; `overlay` the folder of the city's own definitions.
 
     `wall_token`: reading needs it (`?token=` or `Authorization: Bearer`), or an account; without one, reading is
     anonymous on loopback, and needs an account elsewhere. `partitions`: how many must report before it is ready,
-    0 for as many as there are.
+    0 for as many as there are. `replay`: what is shown is a past period; nothing can be ordered there.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +49,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     overlay: Path | None = None
     wall_token: str = ""
     partitions: int = 0
+    replay: ReplaySpan | None = None
     session_s: int = 12 * 3600
     sockets_max: int = 2000
     sockets_per_address_max: int = 32

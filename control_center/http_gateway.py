@@ -1,5 +1,6 @@
 """The gateway: pages, API and live channel on one port, as one ASGI application."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from control_center.frame import MESSAGE_BYTES_MAX
 from control_center.http_accounts import account_routes
 from control_center.http_alerts import alert_routes
 from control_center.http_api import api_routes
-from control_center.http_context import Context, GatewaySettings
+from control_center.http_context import Context, GatewaySettings, ReplaySpan
 from control_center.http_pages import StrictHeaders, build_of, page_routes, static_files
 from control_center.http_probes import package_version, probe_routes
 from control_center.live_mirror import Feed, Mirror
@@ -35,7 +36,7 @@ from streams.live import LiveStore
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions
 
-__all__ = ["GatewaySettings", "build_gateway", "gateway_config"]
+__all__ = ["GatewaySettings", "ReplaySpan", "build_gateway", "gateway_config"]
 
 _DESCRIPTION = """Số liệu sống của trung tâm điều hành / live figures of the operations centre.
 
@@ -105,8 +106,12 @@ def _context(
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     walls = load_walls(definitions.kpis, settings.overlay)
     metrics, build = Metrics(package_version()), build_of()
+    own = secrets.token_hex(4)
     feeds = {
-        name: Feed(View(keys_of(wall, definitions.place.code)), _described(wall, catalogue, build))
+        name: Feed(
+            View(keys_of(wall, definitions.place.code), gateway=own),
+            _described(wall, catalogue, build, settings.replay),
+        )
         for name, wall in walls.items()
     }
     mirror = Mirror(live, feeds, Readiness(settings.partitions), clock, metrics.beat.observe)
@@ -114,11 +119,13 @@ def _context(
     return Context(settings, live, store, accounts, catalogue, walls, mirror, metrics, build, clock)
 
 
-def _described(wall: Wall, catalogue: Catalogue, build: str) -> dict[str, Any]:
-    """What a page needs once: `wall` with its layout, its KPIs' definitions, units as [code, name], the titles."""
+def _described(wall: Wall, catalogue: Catalogue, build: str, replay: ReplaySpan | None) -> dict[str, Any]:
+    """What a page needs once: `wall` with its layout, its KPIs' definitions, units as [code, name], the titles, and
+    whether it is a replay."""
     place = catalogue.place
     return {
         "build": build,
+        "replay": None if replay is None else {"from": replay.begin, "to": replay.end, "speed": replay.speed},
         "wall": msgspec.to_builtins(wall) | {"layout": layout_of(wall)},
         "kpis": [msgspec.to_builtins(catalogue.kpis[kpi]) for kpi in kpis_of(wall)],
         "units": [[unit.code, unit.name] for unit in place.units.values()],

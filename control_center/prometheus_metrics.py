@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from control_center.answer import LedgerAnswer
 from control_center.frame import Health
-from control_center.view import decoded
+from control_center.view import decoded, standing_faults
 from streams.sync import SyncState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -82,6 +82,8 @@ def _families(state: SyncState, ledger: LedgerAnswer | None, place_code: str, no
     bridges = decoded(state.items("b:"))
     yield _gauge("ioc_bridge_pending_messages", "Held by a bridge, not journaled yet.", "bridge",
                  {name: bridge["pending"] for name, bridge in bridges.items()})
+    faults: dict[str, float] = {fault.what: 1 for fault in standing_faults(state, now)}
+    yield _gauge("ioc_fault", "1 for each fault of the centre itself that stands.", "what", faults)
     severities = {"critical": 0, "warning": 0, "notice": 0}
     for _, value in state.items("a:"):
         severity = msgspec.json.decode(value).get("severity", "notice")
@@ -99,6 +101,8 @@ def _of_ledger(ledger: LedgerAnswer) -> Iterator[Metric]:
     yield messages
     yield GaugeMetricFamily("ioc_messages_in_flight", "Received, no outcome yet.", value=ledger["in_flight"])
     yield GaugeMetricFamily("ioc_ledger_difference", "Received minus all outcomes: 0.", value=ledger["difference"])
+    yield CounterMetricFamily("ioc_messages_sent", "By the sources' own numbers.", value=ledger["sent"])
+    yield GaugeMetricFamily("ioc_messages_missing", "Sent by their numbers, never received.", value=ledger["missing"])
     yield CounterMetricFamily("ioc_readings", "Readings in the messages.", value=ledger["readings"])
     yield CounterMetricFamily("ioc_broker_refusals", "Refused by the broker.", value=ledger["refused_by_broker"])
     rejections = CounterMetricFamily("ioc_rejections", "Rejected messages and readings.", labels=["reason"])

@@ -26,7 +26,12 @@ Reason = Literal[
     "unknown_event",    # an event type that the kind does not have
     "missing_data",     # an event without the data its type needs
     "too_many_sources", # a partition keeps up to 100,000 sources
+    "too_late",         # its time is past the kind's lateness: kept and counted as such, not among the rejected
 ]
+
+
+DETAIL_MAX = 500
+"""Characters of a rejection's text: what a broken device sends may be quoted in it, and is as long as it likes."""
 
 
 class Fault(NamedTuple):
@@ -57,12 +62,17 @@ class SettingsError(IocError):
 
 
 class MessageRejected(IocError):
-    """A message that cannot be used: `reason` from the closed list, `detail` for a person."""
+    """A message that cannot be used: `reason` from the closed list, `detail` for a person (cut at `DETAIL_MAX`).
+
+    `sequence` is the source's own number of it, where that could be read.
+    """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
+        detail = detail[:DETAIL_MAX]
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason: Reason = reason
         self.detail = detail
+        self.sequence: int | None = None
 
 
 class CommandRefused(IocError):

@@ -34,7 +34,7 @@ def partition_of(topic: str, partitions: int) -> int:
     """
     levels = topic.split("/", 2)
     unit = levels[1] if len(levels) > 1 else ""
-    return zlib.crc32(unit.encode()) % partitions
+    return zlib.crc32(unit.encode(errors="surrogatepass")) % partitions
 
 
 def in_share(partition: int, share: int, shares: int) -> bool:

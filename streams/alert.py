@@ -24,7 +24,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Either a threshold on a KPI (`kpi`, `above` or `below`, and `clear`, the level at which it returns; `hold_s`
     and `clear_hold_s` are the on- and off-delays), or silence (`silent` names a kind; a source of it that says
-    nothing for `silent_s`). `scope` is where the KPI is looked at: every unit, or the whole place.
+    nothing for `silent_s`), or a `figure` of the processor's own above a level. `scope` is where the KPI is looked
+    at: every unit, or the whole place.
     `respond_s` is the time allowed to acknowledge and act. `headline_*` may contain {value} and {unit}.
     """
 
@@ -51,6 +52,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     hold_s: float = 0
     clear_hold_s: float = 0
     n_min: int = 1
+    figure: Literal["", "ledger_difference"] = ""
     silent: str = ""
     silent_s: int = 0
     scope: Literal["unit", "place"] = "unit"

@@ -69,6 +69,11 @@ class AlertBook:
         beyond = n >= rule.n_min and _is_beyond(rule, value)
         self._observe((rule_id, scope, ""), rule, beyond, _is_clear(rule, value), value, now)
 
+    def observe_figure(self, rule_id: str, scope: str, device: str, value: float, now: int) -> None:
+        """One of the processor's own figures, on every beat."""
+        rule = self._rules[rule_id]
+        self._observe((rule_id, scope, device), rule, _is_beyond(rule, value), _is_clear(rule, value), value, now)
+
     def observe_silence(self, rule_id: str, scope: str, device: str, last_seen: int, now: int) -> None:
         """When a source was last heard (ms UTC; 0 when it said good-bye)."""
         rule = self._rules[rule_id]
@@ -203,6 +208,8 @@ def _play(rule: Rule, series: list[tuple[float, float | None]]) -> list[AlertSte
             heard = now
         if rule.silent:
             book.observe_silence(rule.id, "00000", "device", heard, now)
+        elif rule.figure:
+            book.observe_figure(rule.id, "00000", "", value or 0.0, now)
         else:
             book.observe_value(rule.id, "00000", value, rule.n_min, now)
         steps += book.take()[1]

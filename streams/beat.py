@@ -11,7 +11,8 @@ class Value(msgspec.Struct, frozen=True):
     """A KPI's value over one window. `scope` is a unit's, a former district's or the place's code.
 
     `value` is None when nothing was observed. `n` counts the readings behind it, `sources` the devices or desks;
-    `start` and `end` bound the window, `as_of` is the newest observed time in it; all ms UTC.
+    `start` and `end` bound the window, `as_of` is the newest observed time in it; all ms UTC. The offsets bound the
+    journal records behind a unit's value within its partition; −1 where it is merged over partitions.
     """
 
     kpi: str
@@ -24,6 +25,8 @@ class Value(msgspec.Struct, frozen=True):
     state: State
     revision: int
     as_of: int
+    first_offset: int = -1
+    last_offset: int = -1
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -1,16 +1,19 @@
-"""The engine: it owns partitions, beats twice a second, writes a checkpoint a second, and tells the live store.
+"""The engine: it owns partitions, beats, writes a checkpoint a second, and tells the live store.
 
 A shell around `partition.Partition` and `roll_up.RollUp`. Records come from Faust agents (`faust_worker`); time
-comes from the `clock` it is given. If one of its tasks dies, the process must die (one TaskGroup): a worker whose
-beat has stopped must not look alive.
+comes from the `clock` it is given, once a beat: everything on a beat happens at one `now`, and a beat's time and the
+records in it are kept with the checkpoint, so that the same beats can be made again (`ioc replay`). If one of its
+tasks dies, the process must die (one TaskGroup): a worker whose beat has stopped must not look alive.
 """
 
 import asyncio
+import gc
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from sensors.errors import CommandRefused, Unavailable
@@ -18,7 +21,8 @@ from sensors.journal import Record
 from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue
-from streams.checkpoint import ROLL_UP, Checkpoint, Mail, SummaryRow
+from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
+from streams.fault import What
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -26,15 +30,30 @@ from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
 
 BEAT_S = 0.5
+QUICK_BEAT_S = 0.2
+"""Where messages wait for it, a beat comes sooner: what is published is on the wall in well under half a second."""
+
 CHECKPOINT_MS = 1_000
+SNAPSHOT_MS = 3_600_000
+"""Once an hour the whole state is kept: a replay begins there."""
+
 INTAKE_MAX = 5_000
 """Messages a partition takes in before it waits for a beat: some 20 ms of decoding, 5 MB at 1 kB a message."""
 
 COMMAND_POLL_S = 5.0
 HOUSEKEEPING_S = 600.0
-ROLL_UP_WAIT_S = 0.005
+ROLL_UP_WAIT_S = 0.05
+REPORTS_S = 120.0
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
+
+
+def calm_collector() -> None:
+    """Let Python's collector of cycles look seldom: a beat makes tens of thousands of objects, none of them in a cycle,
+    and looking through all of them at every 700th costs as much as decoding does."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @dataclass
@@ -48,6 +67,11 @@ class Held:
     waiting: Checkpoint | None = None
     unacknowledged: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
     taken: int = 0
+    beats: list[BeatMark] = field(default_factory=list)
+    numbered: tuple[int, int, int] = (0, 0, 0)
+    received: int = 0
+    watermark: int = 0
+    offset: int = 0
 
 
 class Engine:
@@ -77,12 +101,19 @@ class Engine:
         self._roll_up: RollUp | None = None
         self._roll_up_checkpoint: Checkpoint | None = None
         self._roll_up_at = 0
+        self._sequence = 0
+        self._beat_at = 0
+        self._reports_sent = self._reports_taken = 0
+        self._reports_in = asyncio.Event()
+        self._commands: list[Command] = []
         self._mails: list[Mail] = []
         self._summaries: list[SummaryRow] = []
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._commands_done: set[str] = set()
         self._backlog: dict[str, bytes | None] = {}
+        self.waits: dict[What, tuple[int, str]] = {}
+        """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
 
     @property
     def owned(self) -> list[int]:
@@ -109,7 +140,8 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
-            held = Held(state, recovered.ordinal, recovered.totals, now)
+            totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
+            held = Held(state, recovered.ordinal, totals, recovered.at)
             changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             self._held[partition] = held
@@ -124,6 +156,7 @@ class Engine:
                 return
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             self._roll_up = RollUp(self._catalogue, recovered, self._clock())
+            self._roll_up_at = recovered.at
             changes: dict[str, bytes | None] = dict(value_entry(value) for value in self._roll_up.newest_values())
             changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
             await self._publish(changes)
@@ -161,96 +194,150 @@ class Engine:
         await self.own_roll_up()
         roll_up = self._roll_up
         assert roll_up is not None
+        now = self._beat_at if self._is_alone else self._clock()
         unknown = roll_up.unknown(report.partials)
         if unknown:
             # The other partitions may have spoken of these windows long ago, even in an earlier process.
             shares, values = await self._patiently(lambda: self._store.shares(unknown))
-            roll_up.restore(shares, values, self._clock())
-        roll_up.report(report, self._clock())
+            roll_up.restore(shares, values, now)
+        roll_up.report(report, now)
+        self._reports_taken += 1
+        self._reports_in.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
+        calm_collector()
         helpers = [asyncio.create_task(self._watch_commands()), asyncio.create_task(self._keep_house())]
         try:
             await self._beat_until(stop, helpers)
         finally:
             for helper in helpers:
                 helper.cancel()
-        await self.beat(final=True)
+        await self.beat(self._clock(), final=True)
 
     async def _beat_until(self, stop: asyncio.Event, helpers: "list[asyncio.Task[None]]") -> None:
         loop = asyncio.get_running_loop()
-        next_beat = loop.time()
+        beaten_at = loop.time() - BEAT_S
         while not stop.is_set():
             for helper in helpers:
                 if helper.done():
                     helper.result()
-            next_beat = max(next_beat + BEAT_S, loop.time() - BEAT_S)
-            waits = [asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.wait())]
-            await asyncio.wait(waits, timeout=max(0.0, next_beat - loop.time()), return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            self._wake.clear()
-            await self.beat()
+            await self._rest(beaten_at, stop)
+            beaten_at = loop.time()
+            await self.beat(self._clock())
 
-    async def beat(self, final: bool = False) -> None:
-        """One beat of everything owned: evaluate, tell the live store and the roll-up, checkpoint when due."""
+    async def _rest(self, beaten_at: float, stop: asyncio.Event) -> None:
+        """Until the next beat is due: half a second after the last, sooner where messages wait, at once when woken."""
+        loop = asyncio.get_running_loop()
+        for due in (beaten_at + QUICK_BEAT_S, beaten_at + BEAT_S):
+            if not self._wake.is_set() and not stop.is_set():
+                waits = [asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.wait())]
+                await asyncio.wait(
+                    waits, timeout=max(0.0, due - loop.time()), return_when=asyncio.FIRST_COMPLETED
+                )
+                for wait in waits:
+                    wait.cancel()
+            if any(held.state.pending for held in self._held.values()):
+                break
+        self._wake.clear()
+
+    async def beat(self, now: int, final: bool = False) -> None:
+        """One beat of everything owned, at `now` (ms UTC): commands, evaluate, tell the live store, checkpoint if due.
+
+        What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
+        """
+        self._beat_at = now
+        await self._carry_out_commands(now)
         changes: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
-        for number, held in list(self._held.items()):
-            beat = held.state.evaluate(self._clock())
+        for number, held in sorted(self._held.items()):
+            beat = held.state.evaluate(now)
+            held.received = max(ends.get(number, 0), held.state.next_ordinal)
+            held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
+            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
+            self._reports_sent += 1
             await self._send_report(Report(number, beat.partials, beat.silent))
-            if held.waiting is None and (final or beat.now - held.checkpointed_at >= CHECKPOINT_MS):
-                held.waiting = held.state.checkpoint(beat.now)
-            if held.waiting is not None:
-                await self._commit(number, held)
-            received = max(ends.get(number, 0), held.state.next_ordinal)
-            changes.update([ledger_entry(number, received, held.ordinal, held.totals)])
-            changes.update(
-                [entry(f"p:{number}", watermark=beat.watermark, offset=held.state.offset,
-                       lag=received - held.ordinal, at=beat.now)]
-            )
         self._drained.set()
-        # The roll-up's agent takes this beat's reports in meanwhile; else the place's figures would be a beat older.
-        await asyncio.sleep(ROLL_UP_WAIT_S)
-        await self._beat_roll_up(changes, final)
+        await self._reports_arrive()
+        if self._roll_up is not None:
+            self._describe(self._roll_up.evaluate(now), changes)
+            changes.update([entry("s:silent", **self._roll_up.silent())])
         await self._publish(changes)
+        self._make_checkpoints(now, final)
+        await self._commit()
+        await self._publish(dict(self._progress(now)))
 
-    async def _beat_roll_up(self, changes: dict[str, bytes | None], final: bool) -> None:
-        if self._roll_up is None:
-            return
-        beat = self._roll_up.evaluate(self._clock())
-        self._describe(beat, changes)
-        changes.update([entry("s:silent", **self._roll_up.silent())])
-        due = beat.now - self._roll_up_at >= CHECKPOINT_MS or final
-        if self._roll_up_checkpoint is None and due:
-            self._roll_up_checkpoint = self._roll_up.checkpoint(beat.now, self._mails, self._summaries)
+    def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
+        """Ledger and progress of every partition."""
+        for number, held in sorted(self._held.items()):
+            yield ledger_entry(number, held.received, held.ordinal, held.totals, held.numbered)
+            lag = held.received - held.ordinal
+            yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
+
+    def _make_checkpoints(self, now: int, final: bool) -> None:
+        """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
+        for held in self._held.values():
+            if held.waiting is None and (final or now - held.checkpointed_at >= CHECKPOINT_MS):
+                beats, held.beats = msgspec.msgpack.encode(held.beats), []
+                held.waiting = held.state.checkpoint(now, beats, self._kept_at(now, held.checkpointed_at))
+        due = now - self._roll_up_at >= CHECKPOINT_MS or final
+        if self._roll_up is not None and self._roll_up_checkpoint is None and due:
+            kept = self._kept_at(now, self._roll_up_at)
+            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries, kept)
             self._mails, self._summaries = [], []
-            self._roll_up_at = beat.now
-        if self._roll_up_checkpoint is not None:
-            committed = await self._try_commit(self._roll_up_checkpoint)
-            if committed is not None:
-                self._roll_up_checkpoint = None
-            if committed is False:
-                self.disown(ROLL_UP)
+            self._roll_up_at = now
+
+    def _kept_at(self, now: int, before: int) -> dict[str, int] | None:
+        """With the first checkpoint of an hour the whole state is kept."""
+        return self._horizons if now // SNAPSHOT_MS != before // SNAPSHOT_MS else None
+
+    async def _reports_arrive(self) -> None:
+        """The roll-up takes this beat's reports in before its own beat; else the place's figures would be a beat older.
+
+        Where other workers have partitions too, theirs come when they come, and nobody waits for them.
+        """
+        if self._roll_up is None or not self._is_alone:
+            await asyncio.sleep(0.1 * ROLL_UP_WAIT_S)
+            return
+        while self._reports_taken < self._reports_sent:
+            self._reports_in.clear()
+            # The roll-up may be waiting for the database; an agent that died would make us wait for ever.
+            await asyncio.wait_for(self._reports_in.wait(), REPORTS_S)
 
     def _describe(self, beat: Beat, changes: dict[str, bytes | None]) -> None:
         changes.update(value_entry(value) for value in beat.current)
         changes.update(alert_entry(alert, self._catalogue) for alert in beat.alerts)
-        for name, (pending, at) in beat.bridges.items():
-            changes.update([entry(f"b:{name}", pending=pending, at=at)])
+        for name, batch in beat.bridges.items():
+            counts = {"pending": batch.pending, "arrived": batch.arrived, "repeated": batch.repeated}
+            changes.update([entry(f"b:{name}", **counts, at=batch.sealed_at)])
 
-    async def _commit(self, number: int, held: Held) -> None:
-        checkpoint = held.waiting
-        assert checkpoint is not None
-        committed = await self._try_commit(checkpoint)
-        if committed is None:
+    async def _commit(self) -> None:
+        """Write every checkpoint that waits, in one transaction; those of partitions lost to others are dropped."""
+        written = {number: held for number, held in self._held.items() if held.waiting is not None}
+        checkpoints = [held.waiting for held in written.values() if held.waiting is not None]
+        if self._roll_up_checkpoint is not None:
+            checkpoints.append(self._roll_up_checkpoint)
+        if not checkpoints:
             return
-        if not committed:
-            log.warning("fenced: another worker owns the partition", partition=number)
-            self.disown(number)
+        since, _ = self.waits.setdefault("checkpoint_waits", (self._clock(), ""))
+        try:
+            committed = await asyncio.to_thread(self._store.commit_all, checkpoints)
+            self.waits.pop("checkpoint_waits", None)
+        except Unavailable as reason:
+            self.waits["checkpoint_waits"] = since, str(reason)
+            log.warning("checkpoints wait", partitions=[one.partition for one in checkpoints], reason=str(reason))
             return
+        for checkpoint in checkpoints:
+            if checkpoint.partition == ROLL_UP:
+                self._roll_up_checkpoint = None
+            if checkpoint.partition not in committed:
+                log.warning("fenced: another worker owns the partition", partition=checkpoint.partition)
+                self.disown(checkpoint.partition)
+            elif self._held.get(checkpoint.partition) is (held := written.get(checkpoint.partition)) and held:
+                await self._committed(held, checkpoint)
+
+    async def _committed(self, held: Held, checkpoint: Checkpoint) -> None:
         held.waiting, held.taken = None, 0
         held.ordinal, held.totals = checkpoint.ordinal, checkpoint.totals
         held.checkpointed_at = checkpoint.at
@@ -258,19 +345,11 @@ class Engine:
         while held.unacknowledged and held.unacknowledged[0][0] < checkpoint.offset:
             await held.unacknowledged.popleft()[1]()
 
-    async def _try_commit(self, checkpoint: Checkpoint) -> bool | None:
-        """True: written; False: fenced; None: the database does not answer, the same checkpoint waits."""
-        try:
-            return await asyncio.to_thread(self._store.commit, checkpoint)
-        except Unavailable as reason:
-            log.warning("checkpoint waits", partition=checkpoint.partition, reason=str(reason))
-            return None
-
     async def _publish(self, changes: dict[str, bytes | None]) -> None:
         """Tell the live store; what it cannot take now waits, newest value only."""
         self._backlog.update(changes)
         try:
-            await self._live.publish(self._backlog)
+            self._sequence = await self._live.publish(self._backlog)
             self._backlog = {}
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
@@ -298,26 +377,42 @@ class Engine:
         while True:
             try:
                 await self._live.called(COMMAND_POLL_S)
-                for command in await asyncio.to_thread(self._store.waiting_commands):
-                    await self._carry_out(command)
+                waiting = await asyncio.to_thread(self._store.waiting_commands)
+                known = {command.id for command in self._commands} | self._commands_done
+                fresh = [command for command in waiting if command.id not in known]
+                if fresh:
+                    self._commands += fresh
+                    self._wake.set()
             except Unavailable as reason:
                 log.warning("commands wait", reason=str(reason))
                 await asyncio.sleep(1.0)
 
-    async def _carry_out(self, command: Command) -> None:
-        if command.id in self._commands_done:
-            return
-        owner = self._owner_of(command.alert)
-        if owner is None:
-            if self._is_alone or self._clock() - command.at > 15_000:
-                await asyncio.to_thread(self._store.refuse_command, command.id, "Cảnh báo đã đóng / alert is closed")
-            return
-        self._commands_done.add(command.id)
+    def order(self, command: Command) -> None:
+        """Carry a command out on the next beat."""
+        self._commands.append(command)
+
+    async def _carry_out_commands(self, now: int) -> None:
+        """People's commands take effect on a beat, at the beat's time."""
+        commands, self._commands = self._commands, []
+        for command in commands:
+            owner = self._owner_of(command.alert)
+            if owner is None:
+                if self._is_alone or now - command.at > 15_000:
+                    await self._refuse(command, "Cảnh báo đã đóng / alert is closed")
+                continue
+            self._commands_done.add(command.id)
+            try:
+                owner.command(command, now)
+            except CommandRefused as refused:
+                await self._refuse(command, str(refused))
+
+    async def _refuse(self, command: Command, why: str) -> None:
         try:
-            owner.command(command, self._clock())
-        except CommandRefused as refused:
-            await asyncio.to_thread(self._store.refuse_command, command.id, str(refused))
-        self._wake.set()
+            await asyncio.to_thread(self._store.refuse_command, command.id, why)
+        except Unavailable as reason:
+            # It still waits in the database, and is looked at again.
+            self._commands_done.discard(command.id)
+            log.warning("a refusal waits", command=command.id, reason=str(reason))
 
     def _owner_of(self, alert: str) -> Partition | RollUp | None:
         states = [held.state for held in self._held.values()]

@@ -48,7 +48,11 @@ class TicketRow(msgspec.Struct, frozen=True):
 
 
 class SourceRow(msgspec.Struct, frozen=True):
-    """A source: when it spoke first and last (received), its newest observed time, its status and numbering."""
+    """A source, for people: when it spoke first and last (received), its newest observed time, status and numbering.
+
+    `sequence` is its newest number; sent = `numbered` + `unreadable` + `missing`. `skew_ms`: how far its clock is
+    ahead; None where it gives no times, or has not spoken lately.
+    """
 
     unit: str
     kind: str
@@ -59,6 +63,28 @@ class SourceRow(msgspec.Struct, frozen=True):
     status: str
     online: bool
     sequence: int | None
+    numbered: int = 0
+    unreadable: int = 0
+    missing: int = 0
+    restarts: int = 0
+    skew_ms: int | None = None
+
+
+class SourceName(msgspec.Struct, frozen=True):
+    """A source's number within its partition, and its name."""
+
+    number: int
+    unit: str
+    kind: str
+    source: str
+
+
+class SourceBlock(msgspec.Struct, frozen=True):
+    """What is known of `sources` sources, numbers from `block` × 64 on, packed (streams.source)."""
+
+    block: int
+    sources: int
+    content: bytes
 
 
 class SeenRow(msgspec.Struct, frozen=True):
@@ -99,19 +125,37 @@ class SummaryRow(msgspec.Struct, frozen=True):
 
 
 class Partial(msgspec.Struct, frozen=True):
-    """A partition's mergeable share of one window, for the roll-up; `cells` is the packed columns."""
+    """A partition's mergeable share of one window, for the roll-up; `cells` is the packed share (streams.partial).
+
+    `is_patch`: units that it does not name are as the share before it had them.
+    """
 
     kpi: str
     end: int
     cells: bytes
+    is_patch: bool = False
+
+
+class BeatMark(msgspec.Struct, frozen=True, array_like=True):
+    """One beat of a partition: its time (ms UTC), the offset reached, messages numbered by the bridge until then, and
+    the live store's sequence number before it."""
+
+    now: int
+    offset: int
+    received: int
+    sequence: int
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
     """Everything that one partition's transaction writes.
 
-    `expected` is the offset the database must still have (the fence), `offset` the next one to read; `ordinal`
-    the messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
-    `applied` are the ids of commands carried out. `dropped_panes_before` maps a series to the pane before which
+    `expected` is the offset the database must still have, `expected_at` the time of its last checkpoint (None: any):
+    the fence, which must hold also where no record has come since. `offset` is the next one to read; `ordinal` the
+    messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
+    `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
+    checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
+    carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
+    these horizons (as for recovery; None: no copy). `dropped_panes_before` maps a series to the pane before which
     its rows may go; `seen_until` is the event time before which identities may go.
     """
 
@@ -125,7 +169,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     panes: list[PaneRow] = []
     tickets: list[TicketRow] = []
     tickets_done: list[tuple[str, str]] = []
-    sources: list[SourceRow] = []
+    source_names: list[SourceName] = []
+    source_blocks: list[SourceBlock] = []
     seen: list[SeenRow] = []
     values: list[Value] = []
     partials: list[Partial] = []
@@ -133,16 +178,20 @@ class Checkpoint(msgspec.Struct, frozen=True):
     steps: list[AlertStep] = []
     rejections: list[Rejection] = []
     ledger: list[LedgerRow] = []
-    applied: list[str] = []
+    applied: list[tuple[str, int]] = []
     mails: list[Mail] = []
     summaries: list[SummaryRow] = []
     pending_holds: bytes = b""
     dropped_panes_before: dict[str, int] = {}
     seen_until: int = 0
+    open_values: bytes = b""
+    beats: bytes = b""
+    snapshot: dict[str, int] | None = None
+    expected_at: int | None = None
 
 
 class Recovered(msgspec.Struct):
-    """What a partition starts again from. `offset` -1 and empty lists when it has never run."""
+    """What a partition starts again from, as of the checkpoint at `at`; `offset` -1 and empty when it never ran."""
 
     offset: int
     ordinal: int
@@ -150,10 +199,13 @@ class Recovered(msgspec.Struct):
     totals: Counts
     panes: list[PaneRow]
     tickets: list[TicketRow]
-    sources: list[SourceRow]
+    source_names: list[SourceName]
+    source_blocks: list[SourceBlock]
     seen: list[SeenRow]
     values: list[Value]
     partials: list[Partial]
     alerts: list[Alert]
     occurrences: dict[tuple[str, str, str], int]
     pending_holds: bytes
+    open_values: bytes = b""
+    at: int = 0

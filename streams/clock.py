@@ -32,18 +32,20 @@ class Clocks:
         idle = np.where(known, np.maximum(now - np.where(known, self.advanced_at, now), 0), 0)
         return np.where(known, np.where(known, self.newest, 0) + idle, EMPTY)
 
-    def restore(self, newest: dict[int, int], now: int) -> None:
-        for group, time in newest.items():
-            self.newest[group] = time
-            self.advanced_at[group] = now
+    def restore(self, times: dict[int, tuple[int, int]]) -> None:
+        """By group, the watermark and `now` when it last grew."""
+        for group, (newest, advanced_at) in times.items():
+            self.newest[group] = newest
+            self.advanced_at[group] = advanced_at
 
 
 class ClockState(msgspec.Struct):
-    """What a checkpoint keeps of time: newest observed times by "<kind>/<unit>", and for every KPI and unit the
-    end of the newest closed window."""
+    """What a checkpoint keeps of time: by "<kind>/<unit>" the newest observed time and `now` when that last grew; for
+    every KPI and unit the end of the newest closed window; and the units whose open windows are still to be told."""
 
-    newest: dict[str, int]
+    newest: dict[str, tuple[int, int]]
     closed: dict[str, dict[str, int]]
+    touched: dict[str, list[str]] = {}
 
 
 def pack(state: ClockState) -> bytes:

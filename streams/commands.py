@@ -19,6 +19,7 @@ from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
 from streams.difference import AuditReport
+from streams.disk_watch import FaultWatch, waits_source
 from streams.duckdb_audit import DuckdbAudit
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
@@ -59,7 +60,8 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
     store = SqlStore(database)
     await asyncio.to_thread(store.migrate)
-    cluster = ClusterWorker(catalogue, store, RedisLive(redis), kafka, partitions, now_ms)
+    live = RedisLive(redis)
+    cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -67,6 +69,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
         asyncio.create_task(cluster.run(stop)),
         asyncio.create_task(keep_summaries(cluster.engine, store, loaded, now_ms)),
         asyncio.create_task(send_due_mails(store, now_ms)),
+        asyncio.create_task(FaultWatch(live, now_ms, waits_source(cluster.engine.waits)).run()),
     ]
     done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:

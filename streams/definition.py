@@ -65,8 +65,10 @@ def check_rules(
         checks = [*_rationale(rule), *_examples(rule.examples)]
         if place is not None:
             checks.append(("owner", rule.owner in place.departments, "a department of the place"))
-        if bool(rule.kpi) == bool(rule.silent):
-            checks.append(("kpi", False, "exactly one of kpi and silent"))
+        if sum(map(bool, (rule.kpi, rule.silent, rule.figure))) != 1:
+            checks.append(("kpi", False, "exactly one of kpi, silent and figure"))
+        elif rule.figure:
+            checks += _threshold(rule)
         elif rule.kpi:
             checks += [*_threshold(rule), ("kpi", rule.kpi in kpis or rule.kpi in broken, "the id of a KPI")]
         else:

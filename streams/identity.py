@@ -38,17 +38,17 @@ class SeenSet:
         self._runs: list[tuple[int, Keys]] = []
 
     def add(self, keys: Keys, until: int) -> None:
-        """Remember `keys` until the time `until` (ms UTC)."""
+        """Remember `keys` until the time `until` (ms UTC); runs of the same `until` are merged, others never."""
         if not len(keys):
             return
         self._runs.append((until, np.sort(keys)))
         while len(self._runs) > 1 and self._mergeable():
-            (older, a), (newer, b) = self._runs[-2:]
-            self._runs[-2:] = [(max(older, newer), np.sort(np.concatenate((a, b)), kind="stable"))]
+            (_, a), (_, b) = self._runs[-2:]
+            self._runs[-2:] = [(until, np.sort(np.concatenate((a, b)), kind="stable"))]
 
     def _mergeable(self) -> bool:
-        (_, a), (_, b) = self._runs[-2:]
-        return len(b) * 2 > len(a) and len(a) < 500_000
+        (older, a), (newer, b) = self._runs[-2:]
+        return older == newer and len(b) * 2 > len(a) and len(a) < 500_000
 
     def contains(self, keys: Keys) -> NDArray[np.bool_]:
         """For each key, whether it has been added (and not yet dropped)."""

@@ -1,244 +1,253 @@
-"""The intake: batches are decoded into columns; what cannot be used becomes a rejection. Nothing is judged yet."""
+"""The intake: a beat's batches are decoded into columns; what cannot be used becomes a rejection.
+
+Nearly all messages are plain SenML and are decoded by hundreds (`sensors.decoders.packs`); the others, events, statuses
+and everything out of the ordinary, one by one in order of arrival. Readings are not judged here, events are.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from itertools import chain
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from sensors import batch as batches
 from sensors.decoders import cloudevents, senml
+from sensors.decoders.packs import PackDecoder
 from sensors.errors import MessageRejected
 from sensors.kind import Kind
 from sensors.reading import DeskEvent, Pack
-from sensors.topic import Topic, parse
 from streams.beat import Rejection
 from streams.catalogue import Catalogue
-from streams.checkpoint import SourceRow
 from streams.clock import Clocks
+from streams.columns import present
 from streams.identity import SeenSet, key_of
-from streams.ticket import Derived, TicketBook
+from streams.ledger import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE
+from streams.pane import EMPTY, Floats, Ints
+from streams.route import Route, Routed, Routes
+from streams.source import STATUSES, Sources, Spoken
+from streams.ticket import STEPS, Derived, TicketBook
+from streams.verdict import Readings
 
-UNDECIDED, DUPLICATE, TOO_LATE, ACCEPTED, REJECTED = range(5)
-SOURCES_MAX = 100_000
 PAYLOAD_KEPT_BYTES = 65_536
-ROUTES_CACHED = 200_000
 
 _DECODERS: dict[str, Callable[[bytes, int, Kind], Pack | DeskEvent]] = {
     "senml": senml.decode,
     "cloudevents": cloudevents.decode,
 }
+_Columns = tuple[Ints, Ints, Ints, Floats]
+"""Message, quantity, time, value of readings."""
 
 
-class Route:
-    """Where a topic's messages go: resolved once, then looked up."""
+class Taken(NamedTuple):
+    """A beat's messages in columns, in order of arrival: kind (−1 unknown), outcome (UNDECIDED where the readings
+    decide) and time received; the `readings` in them; and how far events brought the time of their groups."""
 
-    __slots__ = ("decode", "group", "kind", "kind_index", "quantities", "source", "topic", "unit")
-
-    def __init__(self, topic: Topic, catalogue: Catalogue, source: int) -> None:
-        self.topic = topic
-        self.kind = catalogue.kinds[topic.kind]
-        self.kind_index = catalogue.kind_index[topic.kind]
-        self.unit = catalogue.unit_index[topic.unit]
-        self.group = self.kind_index * len(catalogue.unit_codes) + self.unit
-        self.source = source
-        self.decode = _DECODERS[self.kind.format]
-        self.quantities = {name: catalogue.quantity_index[topic.kind, name] for name in self.kind.quantities}
-
-
-class Sources:
-    """The sources of a partition, in columns; indices never change while the partition lives here."""
-
-    def __init__(self) -> None:
-        self.index: dict[tuple[str, str, str], int] = {}
-        self.rows: list[list[Any]] = []
-        self.keys: list[int] = []
-        self.dirty: set[int] = set()
-
-    def intern(self, topic: Topic) -> int:
-        """The index of a source, new or known; raises MessageRejected when there are too many."""
-        key = (topic.unit, topic.kind, topic.source)
-        found = self.index.get(key)
-        if found is None:
-            if len(self.rows) >= SOURCES_MAX:
-                raise MessageRejected("too_many_sources", f"more than {SOURCES_MAX} in one partition")
-            found = self.index[key] = len(self.rows)
-            self.rows.append([*key, 0, 0, 0, "measuring", True, None])
-            self.keys.append(key_of("/".join(key)))
-        return found
-
-    def spoke(self, source: int, at: int, status: str, sequence: int | None) -> None:
-        row = self.rows[source]
-        if not row[3]:
-            row[3] = at
-        if at > row[4]:
-            row[4] = at
-        row[6], row[7] = status, True
-        if sequence is not None:
-            row[8] = sequence
-        self.dirty.add(source)
-
-    def take_dirty(self) -> list[SourceRow]:
-        rows = [SourceRow(*self.rows[index]) for index in sorted(self.dirty)]
-        self.dirty.clear()
-        return rows
-
-    def restore(self, rows: list[SourceRow]) -> None:
-        for row in rows:
-            index = self.intern(Topic(row.unit, row.kind, row.source))
-            self.rows[index] = list(msgspec.structs.astuple(row))
+    kind: Ints
+    outcome: Ints
+    received_at: Ints
+    readings: Readings
+    reached: dict[int, int]
 
 
 class Intake:
-    """The columns filled between two beats.
+    """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
-    Reading columns (one entry a reading): `quantity`, `time`, `value`, `message` (index of its message).
-    Message columns: `ordinal`, `received_at`, `outcome`, `offset` (journal), `kinds` (−1 where unknown), `group`
-    (kind × units + unit), `source`, `field`, `judged` (1: not to be judged for lateness or repetition), `aside` (1:
-    device calibrating or at fault; kept, never counted).
+    What a beat leaves behind besides columns: `rejections`, `readings_rejected`, `new_keys` (identities of events and
+    of messages without a time, by kind), `gap` (ordinals that never came) and `bridges` (each bridge's last batch).
     """
 
-    def __init__(self, number: int, catalogue: Catalogue, sources: Sources, tickets: TicketBook, seen: list[SeenSet],
-                 clocks: Clocks) -> None:
+    def __init__(
+        self, number: int, catalogue: Catalogue, sources: Sources, tickets: TicketBook, seen: list[SeenSet],
+        clocks: Clocks,
+    ) -> None:  # fmt: skip
         self._number = number
         self._catalogue = catalogue
         self._sources = sources
         self._tickets = tickets
         self._seen = seen
         self._clocks = clocks
-        self._routes: dict[str, Route] = {}
+        self._routes = Routes(catalogue, sources)
+        kinds = [catalogue.kinds[name] for name in catalogue.kind_index]
+        self._decoders = [PackDecoder(kind) if kind.format == "senml" else None for kind in kinds]
+        self._quantities = [
+            np.array([catalogue.quantity_index[kind.id, name] for name in kind.quantities], dtype=np.int64)
+            for kind in kinds
+        ]
         self.next_ordinal = 0
         self.clear()
 
     def clear(self) -> None:
-        """Empty columns for the next beat."""
-        self.quantity: list[int] = []
-        self.time: list[int] = []
-        self.value: list[float] = []
-        self.message: list[int] = []
-        self.ordinal: list[int] = []
-        self.received_at: list[int] = []
-        self.outcome: list[int] = []
-        self.offset: list[int] = []
-        self.kinds: list[int] = []
-        self.group: list[int] = []
-        self.source: list[int] = []
-        self.field: list[int] = []
-        self.judged: list[int] = []
-        self.aside: list[int] = []
+        """The next beat begins: nothing is held."""
+        self._batches: list[tuple[int, int, batches.Batch]] = []
+        self.pending = 0
+        self.gap = 0
+        self.bridges: dict[str, batches.Batch] = {}
+        self.new_keys: dict[int, list[int]] = {}
         self.rejections: list[Rejection] = []
         self.readings_rejected = 0
-        self.new_keys: dict[int, list[int]] = {}
         self._arrived: set[tuple[int, int]] = set()
-        self.gap = 0
-        self.bridges: dict[str, tuple[int, int]] = {}
 
     def observe(self, offset: int, batch: batches.Batch) -> None:
         """Take one journaled batch in. Messages whose ordinals have been taken before are passed over."""
-        self.bridges[batch.bridge] = (batch.pending, batch.sealed_at)
+        self.bridges[batch.bridge] = batch
         skip = max(0, self.next_ordinal - batch.first)
         self.gap += max(0, batch.first - self.next_ordinal)
-        redelivered = set(batch.redelivered)
-        first = self._make_room(offset, batch, skip) - skip
-        for index in range(skip, len(batch.topics)):
-            self._take(
-                first + index, batch.topics[index], batch.payloads[index], batch.received_at[index],
-                index in redelivered,
-            )
+        if skip < len(batch.topics):
+            self._batches.append((offset, skip, batch))
+            self.pending += len(batch.topics) - skip
         self.next_ordinal = max(self.next_ordinal, batch.after)
 
-    def _make_room(self, offset: int, batch: batches.Batch, skip: int) -> int:
-        """Extend the message columns by a batch's messages; returns the index of the first."""
-        first = len(self.ordinal)
-        self.ordinal.extend(range(batch.first + skip, batch.after))
-        self.received_at.extend(batch.received_at[skip:])
-        count = len(self.ordinal) - first
-        for column, value in (
-            (self.outcome, UNDECIDED), (self.offset, offset), (self.kinds, -1), (self.group, 0), (self.source, 0),
-            (self.field, 0), (self.judged, 0), (self.aside, 0),
-        ):  # fmt: skip
-            column.extend([value] * count)
-        return first
+    def take(self) -> Taken:
+        """Decode everything held."""
+        self._lay_out()
+        routed, rejected = self._routes.of(self._topics)
+        for message, reason in rejected.items():
+            self._reject(message, reason)
+        columns, left = self._take_plain(routed)
+        spelled: list[tuple[int, int, int, float]] = []
+        for message in left.tolist():
+            self._take_one(message, self._routes.table[routed.route[message]], spelled)
+        self._tell_sources(routed.source)
+        readings = self._readings(columns, spelled, routed)
+        return Taken(routed.kind, self._outcome, self._received, readings, self._reached)
 
-    def _take(self, message: int, name: str, payload: bytes, received_at: int, redelivered: bool) -> None:
+    def _lay_out(self) -> None:
+        """The columns of the messages held: one entry each, in order of arrival."""
+        count = self.pending
+        self._topics = list(chain.from_iterable(batch.topics[skip:] for _, skip, batch in self._batches))
+        self._payloads = list(chain.from_iterable(batch.payloads[skip:] for _, skip, batch in self._batches))
+        times = chain.from_iterable(batch.received_at[skip:] for _, skip, batch in self._batches)
+        self._received = np.fromiter(times, np.int64, count)
+        sizes = [len(batch.topics) - skip for _, skip, batch in self._batches]
+        self._offset = np.repeat(np.array([offset for offset, _, _ in self._batches], dtype=np.int64), sizes)
+        firsts = [batch.first + skip for _, skip, batch in self._batches]
+        begins = np.cumsum([0, *sizes])[:-1]
+        self._ordinal = np.repeat(np.array(firsts, dtype=np.int64) - begins, sizes) + np.arange(count)
+        self._redelivered = {
+            int(begin) + index - skip
+            for begin, (_, skip, batch) in zip(begins, self._batches, strict=True)
+            for index in batch.redelivered
+        }
+        self._outcome, self._field, self._status = (np.zeros(count, np.int64) for _ in range(3))
+        self._judged, self._aside, self._said = (np.zeros(count, np.bool_) for _ in range(3))
+        self._observed, self._sequence = np.full(count, EMPTY, np.int64), np.full(count, -1, np.int64)
+        self._statuses: list[tuple[int, int, bool]] = []
+        self._unreadable: list[int] = []
+        self._reached: dict[int, int] = {}
+
+    # Many at once
+
+    def _take_plain(self, routed: Routed) -> tuple[list[_Columns], Ints]:
+        """Decode the plain packs; returns their reading columns by kind, and the messages that are left."""
+        left = routed.kind >= 0
+        found: list[_Columns] = []
+        for kind in present(routed.kind[left]):
+            decoder = self._decoders[kind]
+            mine = np.flatnonzero((routed.kind == kind) & ~routed.is_status)
+            if decoder is None or not len(mine):
+                continue
+            payloads = self._payloads if len(mine) == self.pending else [self._payloads[at] for at in mine.tolist()]
+            packs = decoder.decode(payloads, self._received[mine])
+            plain = mine[packs.is_plain]
+            left[plain] = False
+            self._said[plain] = True
+            self._sequence[plain] = packs.number[packs.is_plain]
+            message = mine[packs.message]
+            np.maximum.at(self._observed, message, packs.time)
+            found.append((message, self._quantities[kind][packs.quantity], packs.time, packs.value))
+        return found, np.flatnonzero(left)
+
+    # One by one
+
+    def _take_one(self, message: int, route: Route, spelled: list[tuple[int, int, int, float]]) -> None:
+        payload, received_at = self._payloads[message], int(self._received[message])
         try:
-            route = self._routes.get(name) or self._resolve(name)
-            self.kinds[message] = route.kind_index
             if route.topic.is_status:
-                self._status(route, payload, received_at, message)
+                self._take_status(message, payload)
                 return
-            decoded = route.decode(payload, received_at, route.kind)
-            self.group[message], self.source[message] = route.group, route.source
-            if type(decoded) is Pack:
-                self._pack(route, decoded, message, received_at, name, payload, redelivered)
-            else:
-                assert isinstance(decoded, DeskEvent)
-                self._event(route, decoded, message, received_at)
+            decoded = _DECODERS[route.kind.format](payload, received_at, route.kind)
         except MessageRejected as rejected:
-            self.outcome[message] = REJECTED
-            ordinal = self.ordinal[message]
-            self._reject(ordinal, 0, received_at, name, rejected.reason, rejected.detail, payload)
+            if rejected.sequence is not None:
+                self._sequence[message] = rejected.sequence
+            elif not route.topic.is_status:
+                self._unreadable.append(route.source)
+            self._reject(message, rejected)
+            return
+        if isinstance(decoded, Pack):
+            self._take_pack(message, route, decoded, spelled)
+        else:
+            self._take_event(message, route, decoded, spelled)
 
-    def _resolve(self, name: str) -> Route:
-        topic = parse(name)
-        if topic.unit not in self._catalogue.unit_index:
-            raise MessageRejected("unknown_unit", f"{topic.unit} is no unit of {self._catalogue.place.id}")
-        if topic.kind not in self._catalogue.kinds:
-            known = ", ".join(sorted(self._catalogue.kinds))
-            raise MessageRejected("unknown_kind", f"{topic.kind} is none of {known}")
-        route = Route(topic, self._catalogue, self._sources.intern(topic))
-        if len(self._routes) >= ROUTES_CACHED:
-            self._routes.clear()
-        self._routes[name] = route
-        return route
+    def _take_status(self, message: int, payload: bytes) -> None:
+        if payload not in (b"online", b"offline"):
+            raise MessageRejected("bad_payload", "a status is the word online or offline")
+        self._outcome[message] = ACCEPTED
+        self._statuses.append((message, int(self._received[message]), payload == b"online"))
 
-    def _pack(
-        self, route: Route, pack: Pack, message: int, received_at: int, name: str, payload: bytes, redelivered: bool
+    def _take_pack(
+        self, message: int, route: Route, pack: Pack, spelled: list[tuple[int, int, int, float]]
     ) -> None:
-        self._sources.spoke(route.source, received_at, pack.status, pack.sequence)
+        newest = max((reading.time for reading in pack.readings), default=EMPTY)
+        self._say(message, newest if pack.is_timed else EMPTY, pack.sequence)
+        self._status[message] = STATUSES.index(pack.status)
         if not pack.is_timed:
-            self.judged[message] = 1
-            key = key_of(f"{name}\0{payload!r}")
-            if redelivered and self._seen_before(route.kind_index, key):
-                self.outcome[message] = DUPLICATE
+            self._judged[message] = True
+            key = key_of(f"{self._topics[message]}\0{self._payloads[message]!r}")
+            if message in self._redelivered and self._seen_before(route.kind_index, key):
+                self._outcome[message] = DUPLICATE
                 return
             self._note_new(route.kind_index, key)
-        if pack.status != "measuring":
-            self.aside[message] = 1
+        self._aside[message] = pack.status != "measuring"
         if not pack.readings:
-            self.outcome[message] = ACCEPTED
-        quantities = route.quantities
-        for quantity, time, value in pack.readings:
-            self.quantity.append(quantities[quantity])
-            self.time.append(time)
-            self.value.append(value)
-            self.message.append(message)
+            self._outcome[message] = ACCEPTED
+        for reading in pack.readings:
+            spelled.append((message, route.quantities[reading.quantity], reading.time, reading.value))
         for part, bad in enumerate(pack.bad, start=1):
             self.readings_rejected += 1
-            self._reject(self.ordinal[message], part, received_at, name, bad.reason, bad.detail, payload)
+            self._keep(message, part, bad.reason, bad.detail)
 
-    def _event(self, route: Route, event: DeskEvent, message: int, received_at: int) -> None:
-        self._sources.spoke(route.source, received_at, "measuring", event.sequence)
+    def _take_event(
+        self, message: int, route: Route, event: DeskEvent, spelled: list[tuple[int, int, int, float]]
+    ) -> None:
+        received_at = int(self._received[message])
+        self._say(message, event.time if event.is_timed else EMPTY, event.sequence)
         key = key_of(f"{event.source}\0{event.id}")
         if self._seen_before(route.kind_index, key):
-            self.outcome[message] = DUPLICATE
+            self._outcome[message] = DUPLICATE
             return
-        newest = int(self._clocks.newest[route.group])
-        if event.time < newest - int(self._catalogue.lateness_ms[route.kind_index]):
-            self.outcome[message] = TOO_LATE
+        if not self._is_in_time(route, event.time, received_at):
+            self._outcome[message] = TOO_LATE
+            self._keep(message, 0, "too_late", f"observed {(received_at - event.time) // 1000} s before it came")
             return
-        self.outcome[message] = ACCEPTED
+        self._outcome[message] = ACCEPTED
         self._note_new(route.kind_index, key)
-        self.judged[message] = 1
-        self.field[message] = self._catalogue.field_index.get(str(event.data.get("field", "")), 0)
+        self._judged[message] = True
+        self._field[message] = self._catalogue.field_index.get(str(event.data.get("field", "")), 0)
         for derived in self._derive(route, event, received_at):
-            self.quantity.append(route.quantities[derived.quantity])
-            self.time.append(derived.time)
-            self.value.append(derived.value)
-            self.message.append(message)
+            spelled.append((message, route.quantities[derived.quantity], derived.time, derived.value))
+
+    def _say(self, message: int, observed: int, sequence: int | None) -> None:
+        """The message can be used; `observed` is EMPTY where the device gave no time."""
+        self._said[message], self._observed[message] = True, observed
+        if sequence is not None:
+            self._sequence[message] = sequence
+
+    def _is_in_time(self, route: Route, time: int, received_at: int) -> bool:
+        """Whether an event may count, by the same rules as readings (streams.verdict); if so, time has reached it."""
+        lateness = int(self._catalogue.lateness_ms[route.kind_index])
+        running = self._reached.get(route.group, int(self._clocks.newest[route.group]))
+        stream = int(self._sources.columns["stream"][route.source])
+        newest, received = self._sources.streams["newest"], self._sources.streams["received"]
+        own, silence = int(newest[stream]), max(0, received_at - int(received[stream]))
+        if time < running - lateness or (own != EMPTY and time <= own and time < own + silence - lateness):
+            return False
+        self._reached[route.group] = max(running, min(time, received_at))
+        if time > own:
+            newest[stream], received[stream] = time, received_at
+        return True
 
     def _derive(self, route: Route, event: DeskEvent, received_at: int) -> list[Derived]:
-        if "ticket" not in event.data:
+        if event.event not in STEPS:
             value = event.data[route.kind.events[event.event].requires[0]]
             return [Derived(route.kind.events[event.event].requires[0], event.time, float(value))]
         day = (event.time + self._catalogue.zone_ms) // 86_400_000
@@ -257,18 +266,48 @@ class Intake:
         self.new_keys.setdefault(kind, []).append(key)
         self._arrived.add((kind, key))
 
-    def _status(self, route: Route, payload: bytes, received_at: int, message: int) -> None:
-        if payload not in (b"online", b"offline"):
-            raise MessageRejected("bad_payload", "a status is the word online or offline")
-        row = self._sources.rows[route.source]
-        if payload == b"online":
-            self._sources.spoke(route.source, received_at, row[6], None)
-        row[7] = payload == b"online"
-        self._sources.dirty.add(route.source)
-        self.outcome[message] = ACCEPTED
+    # What comes of it
 
-    def _reject(self, ordinal: int, part: int, at: int, topic: str, reason: str, detail: str, payload: bytes) -> None:
-        kept = payload[:PAYLOAD_KEPT_BYTES]
+    def _reject(self, message: int, rejected: MessageRejected) -> None:
+        self._outcome[message] = REJECTED
+        self._keep(message, 0, rejected.reason, rejected.detail)
+
+    def keep_too_late(self, messages: list[int], details: list[str]) -> None:
+        """Keep messages that came too late, as what cannot be used is kept: with their payload."""
+        for message, detail in zip(messages, details, strict=True):
+            self._keep(message, 0, "too_late", detail)
+
+    def _keep(self, message: int, part: int, reason: str, detail: str) -> None:
+        kept = self._payloads[message][:PAYLOAD_KEPT_BYTES]
+        ordinal, at = int(self._ordinal[message]), int(self._received[message])
         self.rejections.append(
-            Rejection(self._number, ordinal, part, at, topic[:1024], reason, detail[:500], kept)
+            Rejection(self._number, ordinal, part, at, self._topics[message][:1024], reason, detail[:500], kept)
         )
+
+    def _tell_sources(self, source: Ints) -> None:
+        sources = self._sources
+        said = np.flatnonzero(self._said)
+        sources.spoke(Spoken(source[said], self._received[said], self._observed[said], self._status[said]))
+        numbered = np.flatnonzero(self._sequence >= 0)
+        sources.count(source[numbered], self._sequence[numbered], self._observed[numbered])
+        sources.cannot_read(self._unreadable)
+        for message, at, is_online in self._statuses:
+            # What a source says after its good-bye takes that back.
+            spoke_after = bool((source[said[said > message]] == source[message]).any())
+            sources.tell_status(int(source[message]), at, is_online or spoke_after)
+
+    def _readings(
+        self, columns: list[_Columns], spelled: list[tuple[int, int, int, float]], routed: Routed
+    ) -> Readings:
+        if spelled or not columns:
+            ints = np.array([row[:3] for row in spelled], dtype=np.int64).reshape(-1, 3)
+            columns = [*columns, (*ints.T, np.array([row[3] for row in spelled], dtype=np.float64))]
+        message, quantity, time, value = columns[0]
+        if len(columns) > 1:
+            message, quantity, time, value = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+            order = np.argsort(message, kind="stable")
+            message, quantity, time, value = message[order], quantity[order], time[order], value[order]
+        return Readings(
+            routed.group[message], quantity, routed.source[message], self._field[message], time, value, message,
+            self._offset[message], self._judged[message], self._aside[message], self._received[message],
+        )  # fmt: skip

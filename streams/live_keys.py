@@ -61,8 +61,14 @@ def alert_texts(alert: Alert, catalogue: Catalogue) -> dict[str, Any]:
     return described
 
 
-def ledger_entry(partition: int, received: int, ordinal: int, totals: Counts) -> tuple[str, bytes]:
-    """`l:<partition>`: outcomes as of the last checkpoint; `in_flight` is numbered by the bridge, not settled yet."""
+def ledger_entry(
+    partition: int, received: int, ordinal: int, totals: Counts, numbered: tuple[int, int, int]
+) -> tuple[str, bytes]:
+    """`l:<partition>`: outcomes as of the last checkpoint; `in_flight` is numbered by the bridge, not settled yet.
+
+    `numbered` are messages of sources that number them: arrived with their number, unreadable, missing; `sent` is
+    the sum (streams.numbering).
+    """
     return f"l:{partition}", _encode(
         {
             "received": received,
@@ -76,6 +82,10 @@ def ledger_entry(partition: int, received: int, ordinal: int, totals: Counts) ->
             "readings_too_late": totals.readings_too_late,
             "readings_rejected": totals.readings_rejected,
             "readings_set_aside": totals.readings_set_aside,
+            "sent": sum(numbered),
+            "numbered": numbered[0],
+            "unreadable": numbered[1],
+            "missing": numbered[2],
         }
     )
 

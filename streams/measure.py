@@ -4,7 +4,7 @@ import numpy as np
 
 from streams import histogram
 from streams.kpi import Kpi
-from streams.pane import MILLION, Cells, Floats
+from streams.pane import EMPTY, MILLION, Cells, Floats
 
 PER_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
@@ -58,6 +58,7 @@ def spread(cells: Cells, values: Floats) -> Cells:
         total=np.where(known, np.rint(safe * MILLION), 0.0),
         low=np.where(known, safe, np.inf),
         high=np.where(known, safe, -np.inf),
+        last_time=np.where(known, cells.last_time, EMPTY),
         hits=np.zeros_like(cells.n),
         bins=np.zeros((len(cells.n), 0), np.uint32),
     )

@@ -40,7 +40,8 @@ class SeriesSpec(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Mergeable cells in columns of one length; `total` in whole millionths; `bins` [length, bins]."""
+    """Mergeable cells in columns of one length; `total` in whole millionths; `bins` [length, bins]; the offsets bound
+    the journal records behind them, within one partition (first > last: none)."""
 
     n: Ints
     sources: Ints
@@ -53,10 +54,16 @@ class Cells(NamedTuple):
     last_value: Floats
     hits: Ints
     bins: NDArray[np.uint32]
+    first_offset: Ints
+    last_offset: Ints
 
 
 FLOAT_COLUMNS = ("total", "low", "high", "first_value", "last_value")
-_NEVER = np.iinfo(np.int64).max
+NEVER = np.iinfo(np.int64).max
+
+
+AHEAD_MS = 120_000
+"""How far a reading may be ahead of its arrival, and so of the watermark (the decoders' bound)."""
 
 
 def slack_of(reach: int) -> int:
@@ -69,12 +76,14 @@ class PaneRing:
 
     def __init__(self, spec: SeriesSpec) -> None:
         self.spec = spec
-        self.size = spec.reach + slack_of(spec.reach)
+        # Readings that are ahead of the watermark must not push out what it still reaches.
+        self.size = spec.reach + slack_of(spec.reach) + AHEAD_MS // spec.pane_ms + 1
         self.rows: dict[tuple[str, str], int] = {}
         self.row_keys: list[tuple[str, str]] = []
         self.row_unit = np.zeros(0, np.int64)
         self.row_field = np.zeros(0, np.int64)
         self.dirty: set[int] = set()
+        self.newest_pane = EMPTY
         self.bin_count = histogram.bin_count(spec.bin_high) if spec.bin_high else 0
         self._capacity = 0
         self._grow(8)
@@ -88,11 +97,11 @@ class PaneRing:
             "total": np.zeros(shape),
             "low": np.full(shape, np.inf),
             "high": np.full(shape, -np.inf),
-            "first_time": np.full(shape, _NEVER, np.int64),
+            "first_time": np.full(shape, NEVER, np.int64),
             "first_value": np.zeros(shape),
             "last_time": np.full(shape, EMPTY, np.int64),
             "last_value": np.zeros(shape),
-            "first_offset": np.full(shape, _NEVER, np.int64),
+            "first_offset": np.full(shape, NEVER, np.int64),
             "last_offset": np.full(shape, EMPTY, np.int64),
             "hits": np.zeros((*shape, len(self.spec.bounds)), np.int64),
             "bins": np.zeros((*shape, self.bin_count), np.uint32),
@@ -138,20 +147,21 @@ class PaneRing:
         the lateness rule upstream must have held it back.
         """
         flat = rows * self.size + panes % self.size
-        order = np.lexsort((values, times, flat))
+        order = np.argsort(flat, kind="stable")
         flat, panes, times, values, offsets = flat[order], panes[order], times[order], values[order], offsets[order]
         starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
-        ends = np.r_[starts[1:], len(flat)] - 1
+        lengths = np.diff(np.r_[starts, len(flat)])
         cell = flat[starts]
         self._renew(cell, panes[starts])
+        self.newest_pane = max(self.newest_pane, int(panes.max()))
         self._merge(
             cell,
-            n=ends - starts + 1,
+            n=lengths,
             total=np.add.reduceat(np.rint(values * MILLION), starts),
             low=np.minimum.reduceat(values, starts),
             high=np.maximum.reduceat(values, starts),
-            first=(times[starts], values[starts]),
-            last=(times[ends], values[ends]),
+            first=_end_of(times, values, starts, lengths, np.minimum, np.inf),
+            last=_end_of(times, values, starts, lengths, np.maximum, -np.inf),
             offsets=(np.minimum.reduceat(offsets, starts), np.maximum.reduceat(offsets, starts)),
         )
         for index, (at_most, at_least) in enumerate(self.spec.bounds):
@@ -176,9 +186,9 @@ class PaneRing:
             self.total.reshape(-1)[stale] = 0
             self.low.reshape(-1)[stale] = np.inf
             self.high.reshape(-1)[stale] = -np.inf
-            self.first_time.reshape(-1)[stale] = _NEVER
+            self.first_time.reshape(-1)[stale] = NEVER
             self.last_time.reshape(-1)[stale] = EMPTY
-            self.first_offset.reshape(-1)[stale] = _NEVER
+            self.first_offset.reshape(-1)[stale] = NEVER
             self.last_offset.reshape(-1)[stale] = EMPTY
             if self.spec.bounds:
                 self.hits.reshape(-1, len(self.spec.bounds))[stale] = 0
@@ -212,8 +222,9 @@ class PaneRing:
         wins = (time > last_time[cell]) | ((time == last_time[cell]) & (value > last_value[cell]))
         last_time[cell[wins]], last_value[cell[wins]] = time[wins], value[wins]
 
-    def grid(self, first_pane: int, panes: int) -> tuple[Ints, Floats, Ints]:
-        """Counts, sums (millionths) and newest times of single cells, [rows, panes]; count 0 where there is none."""
+    def grid(self, first_pane: int, panes: int) -> tuple[Ints, Floats, Ints, Ints, Ints]:
+        """Counts, sums (millionths), newest times and bounding offsets of single cells, [rows, panes]; count 0 where
+        there is none."""
         index = np.arange(first_pane, first_pane + panes)
         slot, used = index % self.size, slice(0, len(self.row_keys))
         live = self.tag[used][:, slot] == index
@@ -221,6 +232,8 @@ class PaneRing:
             np.where(live, self.n[used][:, slot], 0),
             np.where(live, self.total[used][:, slot], 0.0),
             np.where(live, self.last_time[used][:, slot], EMPTY),
+            np.where(live, self.first_offset[used][:, slot], NEVER),
+            np.where(live, self.last_offset[used][:, slot], EMPTY),
         )
 
     def window(self, rows: Ints, first_pane: int, panes: int, bound: int) -> Cells:
@@ -235,7 +248,7 @@ class PaneRing:
         n = np.where(live, self.n[at], 0)
         times = np.where(live, self.last_time[at], EMPTY)
         newest = times.argmax(axis=1)
-        early = np.where(live, self.first_time[at], _NEVER)
+        early = np.where(live, self.first_time[at], NEVER)
         oldest = early.argmin(axis=1)
         line = np.arange(len(rows))
         hits = np.zeros(len(rows), np.int64)
@@ -261,11 +274,22 @@ class PaneRing:
             last_value=self.last_value[at][line, newest],
             hits=hits,
             bins=bins,
+            first_offset=np.where(live, self.first_offset[at], NEVER).min(axis=1, initial=NEVER),
+            last_offset=np.where(live, self.last_offset[at], EMPTY).max(axis=1, initial=EMPTY),
         )
 
 
 def _keep(array: NDArray[np.generic], cell: Ints, value: NDArray[np.generic], ufunc: np.ufunc) -> None:
     array[cell] = ufunc(array[cell], value)
+
+
+def _end_of(
+    times: Ints, values: Floats, starts: Ints, lengths: Ints, ufunc: np.ufunc, never: float
+) -> tuple[Ints, Floats]:
+    """Of each run the least (or largest) time, and of the values then the least (or largest)."""
+    time = ufunc.reduceat(times, starts)
+    at_end = np.where(times == np.repeat(time, lengths), values, never)
+    return time, ufunc.reduceat(at_end, starts)
 
 
 def _runs(ordered: Ints) -> Ints:
@@ -292,13 +316,14 @@ def group(cells: Cells, groups: Ints, length: int) -> Cells:
     bins = merged(cells.bins, np.add, 0)
     first_time, first_value = _ends(cells.first_time, cells.first_value, groups, length, newest=False)
     last_time, last_value = _ends(cells.last_time, cells.last_value, groups, length, newest=True)
-    return Cells(n, sources, total, low, high, first_time, first_value, last_time, last_value, hits, bins)
+    offsets = merged(cells.first_offset, np.minimum, NEVER), merged(cells.last_offset, np.maximum, EMPTY)
+    return Cells(n, sources, total, low, high, first_time, first_value, last_time, last_value, hits, bins, *offsets)
 
 
 def _ends(time: Ints, value: Floats, groups: Ints, length: int, newest: bool) -> tuple[Ints, Floats]:
     """For each group the value at the newest (or oldest) time; ties go to the larger (smaller) value."""
     order = np.lexsort((value, time, groups)) if newest else np.lexsort((-value, -time, groups))
-    times = np.full(length, EMPTY if newest else _NEVER, np.int64)
+    times = np.full(length, EMPTY if newest else NEVER, np.int64)
     values = np.zeros(length)
     times[groups[order]] = time[order]
     values[groups[order]] = value[order]

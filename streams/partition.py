@@ -7,7 +7,6 @@ Whatever a checkpoint carries never happens again; whatever it does not is repla
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,25 +17,36 @@ from streams.alert import Alert, AlertStep, Command
 from streams.alert_life import AlertBook
 from streams.beat import Counts, Rejection, Value
 from streams.catalogue import Catalogue
-from streams.checkpoint import Checkpoint, LedgerRow, Partial, Recovered, SeenRow
+from streams.checkpoint import Checkpoint, Partial, Recovered, SeenRow
 from streams.clock import Clocks, ClockState, pack, unpack
-from streams.identity import SeenSet
-from streams.intake import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE, UNDECIDED, Intake, Sources
-from streams.pane import EMPTY, Ints, PaneRing
+from streams.columns import present
+from streams.identity import Keys, SeenSet
+from streams.intake import Intake, Taken
+from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
+from streams.pane import EMPTY, Ints, PaneRing, slack_of
 from streams.pane_store import pane_rows, restore_panes
-from streams.partial import pack_partial
+from streams.partial import amended_partial, pack_partial
+from streams.source import Sources
 from streams.ticket import TicketBook
-from streams.verdict import Readings, Streams, judge
+from streams.verdict import Flags, Readings, Verdict, identities, judge
 from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
+TICKETS_KEPT_MS = 36 * 3_600_000
+"""A ticket lives through its day, however short the longest lateness is."""
+
+
+
+_encode_values = msgspec.msgpack.Encoder().encode
+_decode_values = msgspec.msgpack.Decoder(list[Value]).decode
 
 
 @dataclass
 class Beat:
     """What one `evaluate` says. `current` are the newest values of what changed, `closed` what goes to history;
-    `partials` the mergeable shares for the roll-up; `bridges` name → (pending, sealed_at)."""
+    `partials` the mergeable shares for the roll-up; `bridges` each bridge's last batch; `numbered` (numbered,
+    unreadable, missing) over the sources that number their messages."""
 
     partition: int
     now: int
@@ -46,8 +56,9 @@ class Beat:
     alerts: list[Alert] = field(default_factory=list)
     steps: list[AlertStep] = field(default_factory=list)
     silent: dict[str, int] | None = None
-    bridges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    bridges: dict[str, batches.Batch] = field(default_factory=dict)
     totals: Counts = field(default_factory=Counts)
+    numbered: tuple[int, int, int] = (0, 0, 0)
     offset: int = 0
     watermark: int = EMPTY
 
@@ -62,9 +73,9 @@ class Partition:
         kinds = len(catalogue.kinds)
         self._clocks = Clocks(kinds * self._units)
         self._seen = [SeenSet() for _ in range(kinds)]
-        self._sources = Sources()
+        widths = {kind.id: len(kind.quantities) if kind.format == "senml" else 1 for kind in catalogue.kinds.values()}
+        self._sources = Sources(widths)
         self._tickets = TicketBook(recovered.tickets)
-        self._streams = Streams(len(catalogue.quantity_ids))
         self._rings = {name: PaneRing(spec) for name, spec in catalogue.series.items()}
         self._rows: dict[str, dict[tuple[int, int], int]] = {name: {} for name in catalogue.series}
         self._books = {kpi.id: WindowBook(kpi, catalogue, self._rings) for kpi in catalogue.kpis.values()}
@@ -80,21 +91,27 @@ class Partition:
             for quantity in range(len(catalogue.quantity_ids))
         ]
         self._step_ms = np.full(kinds, np.iinfo(np.int64).max, np.int64)
-        for name, spec in catalogue.series.items():
+        for spec in catalogue.series.values():
             kind = catalogue.kind_index[spec.kind]
-            slack = self._rings[name].size - spec.reach
-            self._step_ms[kind] = min(int(self._step_ms[kind]), slack * spec.pane_ms)
+            self._step_ms[kind] = min(int(self._step_ms[kind]), slack_of(spec.reach) * spec.pane_ms)
+        kind_names = list(catalogue.kind_index)
+        firsts = [min(catalogue.quantity_index[kind, name] for name in catalogue.kinds[kind].quantities)
+                  for kind in kind_names]  # fmt: skip
+        self._first_quantity = np.array(firsts, dtype=np.int64)
+        self._stream_width = np.array([widths[kind] for kind in kind_names], dtype=np.int64)
         self._intake = Intake(number, catalogue, self._sources, self._tickets, self._seen, self._clocks)
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "unit"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._newest: dict[tuple[str, str], Value] = {}
-        self._silence_checked_at = 0
-        self._kept_house_at = now
-        self._expected = recovered.offset
+        self._numbered = (0, 0, 0)
+        self._silence_checked_at = recovered.at
+        self._kept_house_at = recovered.at or now
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
-        self._totals = recovered.totals
+        self._settled = (self.offset, recovered.ordinal)
+        self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
         self._clear_checkpoint()
-        self._restore(recovered, now)
+        self._restore(recovered)
 
     def _clear_checkpoint(self) -> None:
         self._values: list[Value] = []
@@ -102,28 +119,26 @@ class Partition:
         self._alerts_changed: dict[str, Alert] = {}
         self._steps: list[AlertStep] = []
         self._rejections: list[Rejection] = []
-        self._ledger: dict[tuple[str, int], Counts] = {}
         self._seen_rows: list[SeenRow] = []
-        self._applied: list[str] = []
+        self._applied: list[tuple[str, int]] = []
         self._tickets_done: list[tuple[str, str]] = []
 
-    def _restore(self, recovered: Recovered, now: int) -> None:
+    def _restore(self, recovered: Recovered) -> None:
         catalogue = self._catalogue
         self._intake.next_ordinal = recovered.ordinal
-        self._sources.restore(recovered.sources)
-        for row in recovered.sources:
-            self._streams.restore(self._sources.index[row.unit, row.kind, row.source], row.observed, row.last_seen)
+        self._sources.restore(recovered.source_names, recovered.source_blocks)
+        self._numbered = self._sources.numbering.totals()
         for seen in recovered.seen:
             kind, keys = msgspec.msgpack.decode(seen.keys, type=tuple[str, bytes])
             if kind in catalogue.kind_index:
                 self._seen[catalogue.kind_index[kind]].add(np.frombuffer(keys, dtype=np.uint64), seen.until)
         state = unpack(recovered.clock)
-        newest = {}
-        for name, time in state.newest.items():
+        times = {}
+        for name, reached in state.newest.items():
             kind, unit = name.split("/")
             if kind in catalogue.kind_index and unit in catalogue.unit_index:
-                newest[catalogue.kind_index[kind] * self._units + catalogue.unit_index[unit]] = time
-        self._clocks.restore(newest, now)
+                times[catalogue.kind_index[kind] * self._units + catalogue.unit_index[unit]] = reached
+        self._clocks.restore(times)
         restore_panes(self._rings, recovered.panes, catalogue)
         for kpi, ends in state.closed.items():
             book = self._books.get(kpi)
@@ -138,18 +153,23 @@ class Partition:
                 known = self._newest.get((value.kpi, value.scope))
                 if known is None or known.end < value.end:
                     self._newest[value.kpi, value.scope] = value
+        open_values = _decode_values(recovered.open_values) if recovered.open_values else []
+        self._newest.update({(value.kpi, value.scope): value for value in open_values if value.kpi in self._books})
         for book in self._books.values():
+            book.evaluated_at = recovered.at
             for series in catalogue.series_of[book.kpi.id]:
                 ring = self._rings[series]
                 if len(ring.row_keys):
                     data_to = ring.last_time[: len(ring.row_keys)].max(axis=1)
                     np.maximum.at(book.data_to, ring.row_unit, data_to)
-            book.touched |= book.data_to != EMPTY
+            touched = [catalogue.unit_index[unit] for unit in state.touched.get(book.kpi.id, ())
+                       if unit in catalogue.unit_index]  # fmt: skip
+            book.touched[touched] = True
 
     @property
     def pending(self) -> int:
         """Messages taken in since the last beat."""
-        return len(self._intake.ordinal)
+        return self._intake.pending
 
     @property
     def next_ordinal(self) -> int:
@@ -161,7 +181,7 @@ class Partition:
         self.checkpointed = offset
 
     def newest_values(self) -> list[Value]:
-        """The newest closed values known after recovery: what a fresh live store is told first."""
+        """The newest values known: what a fresh live store is told first."""
         return list(self._newest.values())
 
     def observe(self, record: Record) -> None:
@@ -174,7 +194,7 @@ class Partition:
     def command(self, command: Command, now: int) -> None:
         """Carry out a person's command; raises CommandRefused in words."""
         self._alerts.apply(command, now)
-        self._applied.append(command.id)
+        self._applied.append((command.id, now))
 
     def has_alert(self, alert: str) -> bool:
         """Whether the alert is open in this partition."""
@@ -183,8 +203,6 @@ class Partition:
     def evaluate(self, now: int) -> Beat:
         """Judge and fold what has arrived, close windows, step alerts; everything that `now` makes true."""
         beat = Beat(self.number, now, bridges=self._intake.bridges)
-        intake = self._intake
-        settled_ordinals = len(intake.ordinal)
         self._settle(now, beat)
         limits = self._clocks.running(now)
         for kind, books in enumerate(self._books_of_kind):
@@ -194,87 +212,96 @@ class Partition:
                 self._take(beat, book.close(settled))
                 self._take(beat, book.current(self._clocks.newest[span], now))
         self._step_alerts(beat, now)
-        self._count(settled_ordinals)
-        intake.clear()
-        beat.totals = self._totals
+        self._intake.clear()
+        self._settled = (self.offset, self._intake.next_ordinal)
+        beat.totals = self._ledger.totals
+        beat.numbered = self._numbered
         beat.offset = self.offset
-        newest = self._clocks.newest
-        beat.watermark = int(newest.max())
+        beat.watermark = int(self._clocks.newest.max())
         return beat
 
     def _settle(self, now: int, beat: Beat) -> None:
         intake = self._intake
-        self._rejections.extend(intake.rejections)
+        self._ledger.totals.received += intake.gap
+        if not intake.pending:
+            return
+        taken = intake.take()
         new_keys = {kind: np.array(keys, dtype=np.uint64) for kind, keys in intake.new_keys.items()}
-        if intake.time:
-            readings = self._columns()
-            self._streams.reserve(len(self._sources.rows))
-            verdict = judge(
-                readings, self._clocks.newest, self._units, self._catalogue.lateness_ms, self._streams,
-                np.array(self._sources.keys, dtype=np.uint64), self._catalogue.quantity_keys, self._seen,
-            )
-            accepted = ~(verdict.duplicate | verdict.late)
-            kinds = readings.group // self._units
-            fresh = accepted & ~readings.judged
-            for kind in np.unique(kinds[fresh]).tolist():
-                keys = verdict.keys[fresh & (kinds == kind)]
-                new_keys[kind] = np.concatenate((new_keys[kind], keys)) if kind in new_keys else keys
-            self._streams.advance(readings.pick(accepted))
-            self._note_observed(readings.pick(accepted))
-            self._outcomes(readings, verdict.duplicate, verdict.late, accepted)
-            counted = accepted & ~readings.aside
+        if len(taken.readings.time):
+            self._judge(taken, new_keys, now, beat)
+        if taken.reached:
+            groups = np.array(sorted(taken.reached), dtype=np.int64)
+            times = np.array([taken.reached[group] for group in groups.tolist()], dtype=np.int64)
+            self._clocks.advance(groups, times, now)
+        self._remember(new_keys, int(taken.received_at.max()))
+        self._ledger.totals.readings_rejected += intake.readings_rejected
+        self._ledger.count(taken.kind, taken.received_at, taken.outcome)
+        self._rejections.extend(sorted(intake.rejections, key=lambda kept: (kept.ordinal, kept.part)))
+        self._numbered = self._sources.numbering.totals()
+
+    def _judge(self, taken: Taken, new_keys: dict[int, Keys], now: int, beat: Beat) -> None:
+        """Decide on the readings, and fold those that count."""
+        readings, catalogue = taken.readings, self._catalogue
+        kinds = readings.group // self._units
+        stream = self._streams_of(readings, kinds)
+        keys = identities(np.array(self._sources.keys, dtype=np.uint64), catalogue.quantity_keys, readings)
+        verdict = judge(
+            readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], self._sources.streams, keys, kinds,
+            self._seen,
+        )  # fmt: skip
+        accepted = ~(verdict.duplicate | verdict.late)
+        fresh = accepted & ~readings.judged
+        for kind in present(kinds[fresh]):
+            found = keys[fresh & (kinds == kind)]
+            new_keys[kind] = np.concatenate((new_keys[kind], found)) if kind in new_keys else found
+        self._sources.observed(readings.source[accepted], readings.time[accepted])
+        self._outcomes(taken, verdict, accepted)
+        counted = accepted & ~readings.aside
+        if counted.any():
             self._fold(readings.pick(counted), verdict.running[counted], now, beat)
-        self._remember(new_keys)
+        # What is set aside tells the time all the same.
+        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
+        np.maximum.at(reached, readings.group[accepted], verdict.running[accepted])
+        groups = np.flatnonzero(reached != EMPTY)
+        self._clocks.advance(groups, reached[groups], now)
 
-    def _columns(self) -> Readings:
-        intake = self._intake
-        message = np.array(intake.message, dtype=np.int64)
+    def _streams_of(self, readings: Readings, kinds: Ints) -> Ints:
+        """The stream of each reading; an event's kind has one for all its quantities."""
+        local = np.where(readings.judged, 0, readings.quantity - self._first_quantity[kinds])
+        width = self._stream_width[kinds]
+        return self._sources.columns["stream"][readings.source] + np.minimum(local, width - 1)
 
-        def of_message(column: list[int], kind: type = np.int64) -> Any:
-            return np.array(column, dtype=kind)[message]
-
-        return Readings(
-            of_message(intake.group), np.array(intake.quantity, dtype=np.int64), of_message(intake.source),
-            of_message(intake.field), np.array(intake.time, dtype=np.int64), np.array(intake.value, dtype=np.float64),
-            message, of_message(intake.offset), of_message(intake.judged, np.bool_),
-            of_message(intake.aside, np.bool_), of_message(intake.received_at),
-        )
-
-    def _note_observed(self, readings: Readings) -> None:
-        """Keep each source's newest observed time in its row."""
-        order = np.lexsort((readings.time, readings.source))
-        source, time = readings.source[order], readings.time[order]
-        last = np.flatnonzero(np.r_[source[1:] != source[:-1], np.ones(min(1, len(source)), dtype=np.bool_)])
-        for index, newest in zip(source[last].tolist(), time[last].tolist(), strict=True):
-            row = self._sources.rows[index]
-            row[5] = max(row[5], newest)
-
-    def _remember(self, new_keys: dict[int, np.ndarray[tuple[int], np.dtype[np.uint64]]]) -> None:
+    def _remember(self, new_keys: dict[int, Keys], arrived: int) -> None:
+        """Keep identities for twice the kind's lateness, in steps of half of it: what has one end is dropped at once,
+        in memory as in the database."""
         names = list(self._catalogue.kind_index)
-        arrived = max(self._intake.received_at, default=0)
         for kind, keys in new_keys.items():
-            until = arrived + 2 * int(self._catalogue.lateness_ms[kind])
+            lateness = int(self._catalogue.lateness_ms[kind])
+            step = max(lateness // 2, 1_000)
+            until = -(-(arrived + 2 * lateness) // step) * step
             self._seen[kind].add(keys, until)
             self._seen_rows.append(SeenRow(until, msgspec.msgpack.encode((names[kind], keys.tobytes()))))
 
-    def _outcomes(self, readings: Readings, duplicate: np.ndarray, late: np.ndarray, accepted: np.ndarray) -> None:
-        intake = self._intake
-        rank = np.where(accepted, ACCEPTED, np.where(late & ~duplicate, TOO_LATE, DUPLICATE)).astype(np.int64)
+    def _outcomes(self, taken: Taken, verdict: Verdict, accepted: Flags) -> None:
+        """The outcome of every message whose readings decide: accepted if any of them was new and in time."""
+        readings, totals = taken.readings, self._ledger.totals
+        is_late = verdict.late & ~verdict.duplicate
+        rank = np.where(accepted, ACCEPTED, np.where(is_late, TOO_LATE, DUPLICATE))
         starts = np.flatnonzero(np.r_[True, readings.message[1:] != readings.message[:-1]])
         best = np.maximum.reduceat(rank, starts)
-        for message, outcome in zip(readings.message[starts].tolist(), best.tolist(), strict=True):
-            if intake.outcome[message] == UNDECIDED:
-                intake.outcome[message] = outcome
-        totals = self._totals
+        message = readings.message[starts]
+        open_ = taken.outcome[message] == UNDECIDED
+        taken.outcome[message[open_]] = best[open_]
+        late = np.flatnonzero(open_ & (best == TOO_LATE))
+        behind = (verdict.running - readings.time)[starts[late]] // 1000
+        self._intake.keep_too_late(message[late].tolist(), [f"{seconds} s behind its unit" for seconds in behind])
         totals.readings += int((accepted & ~readings.aside).sum())
         totals.readings_set_aside += int((accepted & readings.aside).sum())
-        totals.readings_duplicate += int(duplicate.sum())
-        totals.readings_too_late += int((late & ~duplicate).sum())
+        totals.readings_duplicate += int(verdict.duplicate.sum())
+        totals.readings_too_late += int(is_late.sum())
 
     def _fold(self, readings: Readings, running: Ints, now: int, beat: Beat) -> None:
         """Fold in stretches of event time that the rings can hold, closing windows between them."""
-        if not len(readings.time):
-            return
         newest = self._clocks.newest[readings.group]
         first = np.full(len(self._clocks.newest), np.iinfo(np.int64).max, np.int64)
         np.minimum.at(first, readings.group, readings.time)
@@ -297,7 +324,7 @@ class Partition:
                 self._close_settled(groups, beat)
 
     def _close_settled(self, groups: Ints, beat: Beat) -> None:
-        for kind in np.unique(groups // self._units).tolist():
+        for kind in present(groups // self._units):
             newest = self._clocks.newest[kind * self._units : (kind + 1) * self._units]
             settled = np.where(newest == EMPTY, EMPTY, newest - self._catalogue.settle_ms[kind])
             for book in self._books_of_kind[kind]:
@@ -306,7 +333,7 @@ class Partition:
     def _fold_stretch(self, part: Readings, beat: Beat) -> None:
         units = part.group % self._units
         amended: list[tuple[WindowBook, Ints, Ints]] = []
-        for quantity in np.unique(part.quantity).tolist():
+        for quantity in present(part.quantity):
             chosen = np.flatnonzero(part.quantity == quantity)
             for name in self._series_of_quantity[quantity]:
                 ring = self._rings[name]
@@ -340,7 +367,7 @@ class Partition:
         code = self._catalogue.unit_codes[unit]
         entity = code
         if ring.spec.by_source:
-            entity = f"{code}/{self._sources.rows[int(part.source[example])][2]}"
+            entity = f"{code}/{self._sources.names[int(part.source[example])][2]}"
         names = list(self._catalogue.field_index)
         return ring.row(entity, names[pair[1]], unit, pair[1])
 
@@ -351,9 +378,10 @@ class Partition:
                 continue
             kpi = self._catalogue.kpis[values[0].kpi]
             closed = all(value.state != "provisional" for value in values)
-            partial = pack_partial(kpi.id, self.number, frame, self._catalogue, closed)
+            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes, closed)
             beat.partials.append(partial)
-            self._partials[kpi.id, frame.end] = partial
+            before = self._partials.get((kpi.id, frame.end))
+            self._partials[kpi.id, frame.end] = partial if before is None else amended_partial(before, partial)
             for value in values:
                 if value.state != "provisional":
                     self._values.append(value)
@@ -373,7 +401,11 @@ class Partition:
                 if value is not None:
                     known = value.value if now - value.as_of <= fresh_ms else None
                     self._alerts.observe_value(rule.id, code, known, value.n, now)
-        if now - self._silence_checked_at >= SILENCE_CHECK_MS:
+        for rule in self._catalogue.rules.values():
+            if rule.figure == "ledger_difference":
+                name, difference = f"phan-vung-{self.number}", float(abs(self._ledger.difference))
+                self._alerts.observe_figure(rule.id, self._catalogue.place.code, name, difference, now)
+        if now // SILENCE_CHECK_MS != self._silence_checked_at // SILENCE_CHECK_MS:
             self._silence_checked_at = now
             self._check_silence(beat, now)
         beat.alerts, beat.steps = self._alerts.take()
@@ -383,53 +415,33 @@ class Partition:
     def _check_silence(self, beat: Beat, now: int) -> None:
         """A source that never said anything usable is not silent: its rejections are what shows."""
         beat.silent = {}
-        spoken = [row for row in self._sources.rows if row[3]]
+        columns, names = self._sources.columns, self._sources.names
+        rules: dict[str, list[str]] = {}
         for rule in self._catalogue.rules.values():
-            if not rule.silent:
-                continue
-            for unit, kind, source, _, last_seen, _, _, online, _ in spoken:
-                if kind == rule.silent:
-                    self._alerts.observe_silence(rule.id, unit, source, last_seen if online else 0, now)
-        for unit, kind, source, _, last_seen, _, _, online, _ in spoken:
-            if self._catalogue.kinds[kind].is_silent(last_seen, online, now):
-                beat.silent[f"{unit}/{kind}/{source}"] = last_seen
+            if rule.silent:
+                rules.setdefault(rule.silent, []).append(rule.id)
+        seen, online = columns["last_seen"].tolist(), columns["online"].tolist()
+        for source in self._sources.spoken():
+            unit, kind, name = names[source]
+            last_seen, is_online = seen[source], bool(online[source])
+            for rule_id in rules.get(kind, ()):
+                self._alerts.observe_silence(rule_id, unit, name, last_seen if is_online else 0, now)
+            if kind in self._catalogue.kinds and self._catalogue.kinds[kind].is_silent(last_seen, is_online, now):
+                beat.silent[f"{unit}/{kind}/{name}"] = last_seen
 
-    def _count(self, messages: int) -> None:
-        """Enter the outcomes of the messages taken in into totals and ledger rows."""
-        intake, totals = self._intake, self._totals
-        totals.received += messages + intake.gap
-        totals.readings_rejected += intake.readings_rejected
-        names = [*self._catalogue.kind_index, "unknown"]
-        if not messages:
-            return
-        kinds, received, outcomes = (
-            np.array(column, dtype=np.int64) for column in (intake.kinds, intake.received_at, intake.outcome)
-        )
-        # Packed into one number each, for one plain sort: names has the kinds, and "unknown" for −1 at its end.
-        packed = (received // 60_000 * len(names) + kinds % len(names)) * 8 + outcomes
-        cells, counts = np.unique(packed, return_counts=True)
-        for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
-            place, outcome = divmod(cell, 8)
-            minute, kind = divmod(place, len(names))
-            row = self._ledger.setdefault((names[kind], minute * 60_000), Counts())
-            for target in (row, totals):
-                if outcome == ACCEPTED:
-                    target.accepted += count
-                elif outcome == DUPLICATE:
-                    target.duplicate += count
-                elif outcome == TOO_LATE:
-                    target.too_late += count
-                elif outcome == REJECTED:
-                    target.rejected += count
-            row.received += count
+    def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
+        """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
+        was observed since then is not in it.
 
-    def checkpoint(self, now: int) -> Checkpoint:
-        """Everything changed since the last checkpoint, as one transaction's content. Call right after `evaluate`."""
+        `beats` and `snapshot` are passed on (streams.checkpoint).
+        """
         catalogue = self._catalogue
         kinds = list(catalogue.kind_index)
         newest = {
-            f"{kinds[number // self._units]}/{catalogue.unit_codes[number % self._units]}": time
-            for number, time in enumerate(self._clocks.newest.tolist())
+            f"{kinds[number // self._units]}/{catalogue.unit_codes[number % self._units]}": (time, advanced_at)
+            for number, (time, advanced_at) in enumerate(
+                zip(self._clocks.newest.tolist(), self._clocks.advanced_at.tolist(), strict=True)
+            )
             if time != EMPTY
         }
         closed = {
@@ -439,32 +451,45 @@ class Partition:
             }
             for kpi, book in self._books.items()
         }
-        dropped = self._keep_house(now) if now - self._kept_house_at >= HOUSEKEEPING_MS else {}
+        touched = {
+            kpi: [catalogue.unit_codes[unit] for unit in np.flatnonzero(book.touched).tolist()]
+            for kpi, book in self._books.items()
+            if book.touched.any()
+        }
+        is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
+        dropped = self._keep_house(now) if is_due else {}
+        offset, ordinal = self._settled
+        still_open = [value for value in self._newest.values() if value.state == "provisional"]
         result = Checkpoint(
             partition=self.number,
             expected=self._expected,
-            offset=self.offset,
-            ordinal=self._intake.next_ordinal,
+            offset=offset,
+            ordinal=ordinal,
             at=now,
-            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends})),
-            totals=msgspec.structs.replace(self._totals),
+            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends}, touched)),
+            totals=msgspec.structs.replace(self._ledger.totals),
             panes=pane_rows(self._rings),
             tickets=self._tickets.take_dirty(),
             tickets_done=self._tickets_done,
-            sources=self._sources.take_dirty(),
+            source_names=self._sources.take_new(),
+            source_blocks=self._sources.take_dirty(),
             seen=self._seen_rows,
             values=self._values,
             partials=list(self._partials.values()),
             alerts=list(self._alerts_changed.values()),
             steps=self._steps,
             rejections=self._rejections,
-            ledger=[LedgerRow(kind, minute, counts) for (kind, minute), counts in self._ledger.items()],
+            ledger=self._ledger.take(),
             applied=self._applied,
             pending_holds=self._alerts.packed_holds(),
             dropped_panes_before=dropped,
-            seen_until=now if dropped else 0,
+            seen_until=now if is_due else 0,
+            open_values=_encode_values(still_open),
+            beats=beats,
+            snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = self.offset
+        self._expected, self._expected_at = offset, now
         self._clear_checkpoint()
         return result
 
@@ -474,7 +499,7 @@ class Partition:
         for seen in self._seen:
             seen.drop(now)
         lateness = int(self._catalogue.lateness_ms.max())
-        self._tickets_done = self._tickets.forget(now - 2 * lateness)
+        self._tickets_done = self._tickets.forget(now - max(2 * lateness, TICKETS_KEPT_MS))
         newest = self._clocks.newest
         for book in self._books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]

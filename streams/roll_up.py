@@ -14,7 +14,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
 from streams.measure import combine
 from streams.pane import EMPTY, concatenate, group
-from streams.partial import Share, cells_of, unpack_share
+from streams.partial import Share, amended, cells_of, picked, unpack_share
 from streams.partition import Beat
 from streams.window import Closed
 
@@ -32,6 +32,13 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
     silent: dict[str, int] | None
 
 
+class _Standing(msgspec.Struct, array_like=True):
+    """What the roll-up keeps in its checkpoint beside rows: newest open values, and the silent sources by partition."""
+
+    values: list[Value]
+    silent: dict[int, dict[str, int]]
+
+
 class RollUp:
     """The merged windows of districts and the whole place, with their own alerts and checkpoint."""
 
@@ -45,17 +52,21 @@ class RollUp:
         self._silent: dict[int, dict[str, int]] = {}
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
-        self._expected = recovered.offset
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self._beats = max(recovered.offset, 0)
-        self._kept_house_at = now
+        self._kept_house_at = recovered.at or now
         self._clear_checkpoint()
         self.restore(recovered.partials, recovered.values, now)
+        if recovered.open_values:
+            standing = msgspec.msgpack.decode(recovered.open_values, type=_Standing)
+            self._newest.update({(value.kpi, value.scope): value for value in standing.values})
+            self._silent = standing.silent
 
     def _clear_checkpoint(self) -> None:
         self._values: list[Value] = []
         self._changed: dict[str, Alert] = {}
         self._steps: list[AlertStep] = []
-        self._applied: list[str] = []
+        self._applied: list[tuple[str, int]] = []
 
     def unknown(self, partials: list[Partial]) -> list[tuple[str, int]]:
         """The windows (KPI, end) among these that it holds no share of: `restore` them first."""
@@ -78,7 +89,9 @@ class RollUp:
                 continue
             share = unpack_share(partial)
             key = (partial.kpi, partial.end)
-            self._shares.setdefault(key, {})[share.partition] = share
+            shares = self._shares.setdefault(key, {})
+            before = shares.get(share.partition)
+            shares[share.partition] = amended(before, share) if before is not None and partial.is_patch else share
             self._told[key] = now
             self._dirty.add(key)
 
@@ -99,7 +112,7 @@ class RollUp:
     def command(self, command: Command, now: int) -> None:
         """Carry out a person's command; raises CommandRefused in words."""
         self._alerts.apply(command, now)
-        self._applied.append(command.id)
+        self._applied.append((command.id, now))
 
     def has_alert(self, alert: str) -> bool:
         return any(known.id == alert for known in self._alerts.open())
@@ -107,26 +120,32 @@ class RollUp:
     def evaluate(self, now: int) -> Beat:
         """Merge what changed; step the place's own alerts."""
         beat = Beat(ROLL_UP, now)
-        for kpi, end in sorted(self._dirty, key=lambda key: key[1]):
+        for kpi, end in sorted(self._dirty, key=lambda key: (key[1], key[0])):
             self._merge(beat, kpi, end)
         self._dirty.clear()
         self._step_alerts(beat, now)
         self._beats += 1
         beat.offset = self._beats
-        if now - self._kept_house_at >= HOUSEKEEPING_MS:
+        if now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS:
             self._keep_house(now)
         return beat
 
     def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
         kpi = self._catalogue.kpis[kpi_id]
-        shares = list(self._shares[kpi_id, end].values())
-        scopes = np.array([scope for share in shares for scope in share.scopes], dtype=np.int64)
-        if not len(scopes):
+        catalogue, shares = self._catalogue, list(self._shares[kpi_id, end].values())
+        named = [catalogue.unit_index.get(unit, -1) for share in shares for unit in share.units]
+        known_units = np.flatnonzero(np.array(named, dtype=np.int64) >= 0)
+        if not len(known_units):
             return
-        cells = group(concatenate([cells_of(share) for share in shares]), scopes, len(self._catalogue.scope_codes))
+        units = np.array(named, dtype=np.int64)[known_units]
+        told = picked(concatenate([cells_of(share) for share in shares]), known_units)
+        districts = catalogue.scope_of_unit[units]
+        by_district = group(told, districts, len(catalogue.scope_codes) - 1)
+        whole = group(told, np.zeros(len(units), np.int64), 1)
+        cells = concatenate([by_district, whole])
         values = combine(kpi, cells)
         closed = all(share.is_closed for share in shares)
-        for scope in np.unique(scopes).tolist():
+        for scope in [*np.unique(districts).tolist(), len(catalogue.scope_codes) - 1]:
             raw = float(values[scope])
             newest = int(cells.last_time[scope])
             value = self._value(
@@ -150,14 +169,13 @@ class RollUp:
         state: State = "provisional"
         revision = 0
         before = self._closed.get((kpi, scope, end))
-        if closed:
+        if closed or before is not None:
+            # Said to be closed once, a window is amended step by step, also while a unit that is late is still open.
             if before is not None and (before.n, before.value) == (n, number):
                 return None
             revision = 0 if before is None else before.revision + 1
             state = "final" if before is None else "corrected"
             self._closed[kpi, scope, end] = Closed(revision, n, number)
-        elif before is not None:
-            state, revision = "corrected", before.revision
         return Value(kpi, scope, end - window_ms, end, number, n, sources, state, revision, as_of)
 
     def _step_alerts(self, beat: Beat, now: int) -> None:
@@ -182,8 +200,11 @@ class RollUp:
         ends = set(self._shares)
         self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in ends}
 
-    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> Checkpoint:
+    def checkpoint(
+        self, now: int, mails: list[Mail], summaries: list[SummaryRow], snapshot: dict[str, int] | None = None
+    ) -> Checkpoint:
         """Everything changed since the last checkpoint. Call right after `evaluate`."""
+        standing = _Standing([value for value in self._newest.values() if value.state == "provisional"], self._silent)
         result = Checkpoint(
             partition=ROLL_UP,
             expected=self._expected,
@@ -199,7 +220,10 @@ class RollUp:
             mails=mails,
             summaries=summaries,
             pending_holds=self._alerts.packed_holds(),
+            open_values=msgspec.msgpack.encode(standing),
+            snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = self._beats
+        self._expected, self._expected_at = self._beats, now
         self._clear_checkpoint()
         return result

@@ -4,12 +4,14 @@ SQLite (embedded) and PostgreSQL (cluster) by the same statements; `tests/test_s
 method raises Unavailable when the database does not answer now; the same call may succeed later.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
 from alembic import command as alembic_command
 from alembic.config import Config
@@ -26,19 +28,27 @@ from streams.alert import Alert, AlertStep, Command
 from streams.beat import Counts, Rejection, Value
 from streams.checkpoint import (
     ROLL_UP,
+    BeatMark,
     Checkpoint,
+    LedgerRow,
     Mail,
     PaneRow,
     Partial,
     Recovered,
     SeenRow,
+    SourceBlock,
+    SourceName,
     SourceRow,
     SummaryRow,
     TicketRow,
 )
+from streams.numbering import Gap
+from streams.partial import amended_partial
+from streams.source import Sources
 from streams.sql_tables import (
     AlertStepTable,
     AlertTable,
+    BeatTable,
     CheckpointTable,
     CommandTable,
     HeadTable,
@@ -51,6 +61,8 @@ from streams.sql_tables import (
     RefusalTable,
     RejectionTable,
     SeenTable,
+    SnapshotTable,
+    SourceBlockTable,
     SourceTable,
     SummaryTable,
     TicketTable,
@@ -67,6 +79,10 @@ REJECTIONS_KEPT = 100_000
 DAY_MS = 86_400_000
 PARTIALS_KEPT_MS = 8 * DAY_MS
 LEDGER_KEPT_MS = 400 * DAY_MS
+HOUR_MS = 3_600_000
+REPLAY_KEPT_MS = 7 * DAY_MS
+"""As long as the embedded journal keeps what was said."""
+
 UNMERGED_MS = 120_000
 """The roll-up's checkpoint is at most seconds behind the partitions': shares written since then are merged again."""
 
@@ -105,28 +121,39 @@ class SqlStore:
 
     def commit(self, checkpoint: Checkpoint) -> bool:
         """Write a checkpoint in one transaction; False, and nothing written, when another worker was here (fence)."""
+        return checkpoint.partition in self.commit_all([checkpoint])
+
+    def commit_all(self, checkpoints: Sequence[Checkpoint]) -> set[int]:
+        """Write checkpoints of different partitions in one transaction; returns the partitions whose fence held.
+
+        Of the others nothing is written: another worker has them.
+        """
         with self._answering(), self.engine.begin() as connection:
-            if not self._advance(connection, checkpoint):
-                connection.rollback()
-                return False
-            self._write_state(connection, checkpoint)
-            self._write_values(connection, checkpoint)
-            self._write_alerts(connection, checkpoint)
-            self._write_ledger(connection, checkpoint)
-            self._write_outbox(connection, checkpoint)
-            return True
+            held = [checkpoint for checkpoint in checkpoints if self._advance(connection, checkpoint)]
+            for checkpoint in held:
+                self._write_state(connection, checkpoint)
+                self._write_values(connection, checkpoint)
+                self._write_alerts(connection, checkpoint)
+                self._write_ledger(connection, checkpoint)
+                self._write_outbox(connection, checkpoint)
+            for checkpoint in held:
+                self._write_replay(connection, checkpoint)
+            return {checkpoint.partition for checkpoint in held}
 
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> bool:
         table = table_of(CheckpointTable)
         row = {
             "offset": checkpoint.offset, "ordinal": checkpoint.ordinal, "at": checkpoint.at,
             "clock": checkpoint.clock, "pending_holds": checkpoint.pending_holds,
+            "open_values": checkpoint.open_values,
             **msgspec.structs.asdict(checkpoint.totals),
         }  # fmt: skip
         if checkpoint.expected < 0:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
         mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
+        if checkpoint.expected_at is not None:
+            mine &= table.c.at == checkpoint.expected_at
         return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
@@ -140,7 +167,8 @@ class SqlStore:
         if checkpoint.tickets_done:
             done = sa.delete(ticket).where(ticket.c.desk == sa.bindparam("d"), ticket.c.ticket == sa.bindparam("t"))
             connection.execute(done, [{"d": desk, "t": name} for desk, name in checkpoint.tickets_done])
-        self._put(connection, SourceTable, checkpoint.sources, partition=number)
+        self._put(connection, SourceTable, checkpoint.source_names, partition=number)
+        self._put(connection, SourceBlockTable, checkpoint.source_blocks, partition=number)
         if checkpoint.seen:
             rows = [
                 {"partition": number, "offset": checkpoint.offset, "number": place, "until": row.until,
@@ -160,7 +188,23 @@ class SqlStore:
             heads[kpi, scope] = max(end, heads.get((kpi, scope), end))
         rows = [{"kpi": kpi, "scope": scope, "partition": number, "end": end} for (kpi, scope), end in heads.items()]
         self._put_rows(connection, HeadTable, rows, largest=("end",))
-        self._put(connection, PartialTable, checkpoint.partials, partition=number, at=checkpoint.at)
+        shares = [
+            {"kpi": partial.kpi, "end": partial.end, "cells": partial.cells, "partition": number, "at": checkpoint.at}
+            for partial in self._amended(connection, number, checkpoint.partials)
+        ]
+        self._put_rows(connection, PartialTable, shares)
+
+    def _amended(self, connection: Connection, partition: int, partials: Sequence[Partial]) -> list[Partial]:
+        """Shares as they are to be kept: patches are laid over what is there (streams.partial)."""
+        table = table_of(PartialTable)
+        result = []
+        for partial in partials:
+            if partial.is_patch:
+                mine = (table.c.kpi == partial.kpi) & (table.c.end == partial.end) & (table.c.partition == partition)
+                before = connection.execute(sa.select(table).where(mine)).one_or_none()
+                partial = partial if before is None else amended_partial(_partial(before), partial)
+            result.append(partial)
+        return result
 
     def _write_alerts(self, connection: Connection, checkpoint: Checkpoint) -> None:
         rows = [
@@ -172,8 +216,9 @@ class SqlStore:
         self._put(connection, AlertStepTable, checkpoint.steps)
         if checkpoint.applied:
             command = table_of(CommandTable)
-            applied = sa.update(command).where(command.c.id.in_(checkpoint.applied)).values(state="applied")
-            connection.execute(applied)
+            applied = sa.update(command).where(command.c.id == sa.bindparam("command"))
+            applied = applied.values(state="applied", applied_at=sa.bindparam("at_beat"))
+            connection.execute(applied, [{"command": name, "at_beat": at} for name, at in checkpoint.applied])
 
     def _write_ledger(self, connection: Connection, checkpoint: Checkpoint) -> None:
         number = checkpoint.partition
@@ -188,6 +233,8 @@ class SqlStore:
         self._put(connection, RejectionTable, (_storable(rejection) for rejection in kept))
         reasons: dict[str, int] = {}
         for rejection in checkpoint.rejections:
+            if rejection.reason == "too_late":
+                continue  # an outcome of its own
             reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
         given = [{"partition": number, "reason": name, "count": count} for name, count in sorted(reasons.items())]
         self._put_rows(connection, ReasonTable, given, added=("count",))
@@ -201,6 +248,29 @@ class SqlStore:
         self._put_rows(connection, MailTable, mails, keep=True)
         self._put_rows(connection, SummaryTable, map(msgspec.structs.asdict, checkpoint.summaries), keep=True)
 
+    def _write_replay(self, connection: Connection, checkpoint: Checkpoint) -> None:
+        if checkpoint.beats:
+            beats = [{"partition": checkpoint.partition, "at": checkpoint.at, "beats": checkpoint.beats}]
+            self._put_rows(connection, BeatTable, beats)
+        if checkpoint.snapshot is not None:
+            state = self._recovered(connection, checkpoint.partition, checkpoint.snapshot)
+            if checkpoint.partition == ROLL_UP:
+                self._add_amendable(connection, state, checkpoint.snapshot)
+            content = zlib.compress(msgspec.msgpack.encode(state), 1)
+            rows = [{"partition": checkpoint.partition, "at": checkpoint.at, "content": content}]
+            self._put_rows(connection, SnapshotTable, rows)
+
+    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
+        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
+        table = table_of(PartialTable)
+        keys: set[tuple[str, int]] = set()
+        for kpi, horizon in horizons.items():
+            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
+            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
+        keys -= {(partial.kpi, partial.end) for partial in state.partials}
+        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
+        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
+
     # Recovery
 
     def recover(self, partition: int, horizons: Mapping[str, int] | None = None) -> Recovered:
@@ -210,32 +280,80 @@ class SqlStore:
         The roll-up gets every partition's shares of the windows that were written since it last could merge them.
         """
         with self._reading() as connection:
-            found = _all(connection, CheckpointTable, CheckpointTable.partition == partition)
-            if not found:
-                return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], {}, b"")
-            row = found[0]
-            values, partials = self._heads(connection, partition, horizons or {}), []
-            if partition == ROLL_UP:
-                partials = self._unmerged(connection, row.at)
-                keys = sorted({(partial.kpi, partial.end) for partial in partials})
-                values += self._values_of(connection, keys)
-            return Recovered(
-                offset=row.offset,
-                ordinal=row.ordinal,
-                clock=row.clock,
-                totals=_made(Counts, row),
-                panes=_made_all(PaneRow, connection, PaneTable, PaneTable.partition == partition),
-                tickets=_made_all(TicketRow, connection, TicketTable, TicketTable.partition == partition),
-                sources=_made_all(SourceRow, connection, SourceTable, SourceTable.partition == partition),
-                seen=_made_all(SeenRow, connection, SeenTable, SeenTable.partition == partition),
-                values=values,
-                partials=partials,
-                alerts=_made_all(
-                    Alert, connection, AlertTable, AlertTable.partition == partition, AlertTable.state != "closed"
-                ),
-                occurrences=self._occurrences(connection, partition),
-                pending_holds=row.pending_holds,
-            )
+            return self._recovered(connection, partition, horizons or {})
+
+    def _recovered(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> Recovered:
+        found = _all(connection, CheckpointTable, CheckpointTable.partition == partition)
+        if not found:
+            return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
+        row = found[0]
+        values, partials = self._heads(connection, partition, horizons), []
+        if partition == ROLL_UP:
+            partials = self._unmerged(connection, row.at)
+            keys = sorted({(partial.kpi, partial.end) for partial in partials})
+            values += self._values_of(connection, keys)
+        names = _made_all(SourceName, connection, SourceTable, SourceTable.partition == partition)
+        return Recovered(
+            offset=row.offset,
+            ordinal=row.ordinal,
+            clock=row.clock,
+            totals=_made(Counts, row),
+            panes=_made_all(PaneRow, connection, PaneTable, PaneTable.partition == partition),
+            tickets=_made_all(TicketRow, connection, TicketTable, TicketTable.partition == partition),
+            source_names=sorted(names, key=lambda name: name.number),
+            source_blocks=_made_all(
+                SourceBlock, connection, SourceBlockTable, SourceBlockTable.partition == partition
+            ),
+            seen=_made_all(SeenRow, connection, SeenTable, SeenTable.partition == partition),
+            values=values,
+            partials=partials,
+            alerts=_made_all(
+                Alert, connection, AlertTable, AlertTable.partition == partition, AlertTable.state != "closed"
+            ),
+            occurrences=self._occurrences(connection, partition),
+            pending_holds=row.pending_holds,
+            open_values=row.open_values,
+            at=row.at,
+        )
+
+    # What a replay begins with and follows
+
+    def snapshot_before(self, partition: int, at: int) -> Recovered | None:
+        """The newest snapshot of a partition's state that is not newer than `at` (ms UTC)."""
+        table = table_of(SnapshotTable)
+        query = sa.select(table.c.content).where(table.c.partition == partition, table.c.at <= at)
+        with self._reading() as connection:
+            content = connection.execute(query.order_by(table.c.at.desc()).limit(1)).scalar()
+        return None if content is None else msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)
+
+    def oldest_snapshot(self, partition: int) -> int | None:
+        """When the oldest state was kept (ms UTC)."""
+        table = table_of(SnapshotTable)
+        with self._reading() as connection:
+            query = sa.select(sa.func.min(table.c.at)).where(table.c.partition == partition)
+            return connection.execute(query).scalar()
+
+    def beats(self, partition: int, after: int, until: int) -> list[BeatMark]:
+        """The beats of a partition in (after, until] ms UTC."""
+        table = table_of(BeatTable)
+        # A checkpoint's row has the beats up to its own time; one that had to wait covers more than a second.
+        query = sa.select(table.c.beats).where(table.c.partition == partition, table.c.at > after).order_by(table.c.at)
+        found: list[BeatMark] = []
+        with self._reading() as connection:
+            for (packed,) in connection.execute(query):
+                beats = msgspec.msgpack.decode(packed, type=list[BeatMark])
+                if beats and beats[0].now > until:
+                    break
+                found += [beat for beat in beats if after < beat.now <= until]
+        return found
+
+    def applied_commands(self, after: int, until: int) -> list[tuple[int, Command]]:
+        """Commands carried out on beats in (after, until], each with its beat's time, in that order."""
+        table = table_of(CommandTable)
+        done = (table.c.applied_at > after) & (table.c.applied_at <= until)
+        query = sa.select(table).where(done).order_by(table.c.applied_at, table.c.at, table.c.id)
+        with self._reading() as connection:
+            return [(row.applied_at, _made(Command, row)) for row in connection.execute(query)]
 
     def shares(self, keys: Sequence[tuple[str, int]]) -> tuple[list[Partial], list[Value]]:
         """All partitions' shares of windows (KPI, end), and what was said of them for districts and the place."""
@@ -264,7 +382,7 @@ class SqlStore:
         found = []
         for some in _in_parts(keys):
             query = sa.select(table).where(sa.tuple_(table.c.kpi, table.c.end).in_(some))
-            found += [_made(Partial, row) for row in connection.execute(query)]
+            found += [_partial(row) for row in connection.execute(query)]
         return found
 
     def _values_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Value]:
@@ -285,7 +403,7 @@ class SqlStore:
 
     def record_command(self, command: Command) -> None:
         """Keep what a person ordered, before anybody hears of it."""
-        row = msgspec.structs.asdict(command) | {"state": "waiting", "why": ""}
+        row = msgspec.structs.asdict(command) | {"state": "waiting", "why": "", "applied_at": None}
         with self._writing() as connection:
             connection.execute(sa.insert(table_of(CommandTable)), row)
 
@@ -311,10 +429,10 @@ class SqlStore:
 
     # Figures
 
-    def newest_value(self, kpi: str, scope: str) -> Value | None:
-        """The newest closed window of a KPI."""
+    def newest_value(self, kpi: str, scope: str, until: int = 2**62) -> Value | None:
+        """The newest closed window of a KPI that ended by `until` (ms UTC)."""
         table = table_of(ValueTable)
-        mine = (table.c.kpi == kpi) & (table.c.scope == scope)
+        mine = (table.c.kpi == kpi) & (table.c.scope == scope) & (table.c.end <= until)
         query = sa.select(table).where(mine).order_by(table.c.end.desc()).limit(1)
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
@@ -346,6 +464,14 @@ class SqlStore:
             rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
             return {partition: max(offset, 0) for partition, offset in rows}
 
+    def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
+        """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & table.c.end.between(start, end) & (table.c.state != "provisional")
+        query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
+        with self._reading() as connection:
+            return [_made(Value, row) for row in connection.execute(query)]
+
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""
         table = table_of(CheckpointTable)
@@ -370,9 +496,51 @@ class SqlStore:
             return {reason: int(count) for reason, count in connection.execute(query)}
 
     def sources(self) -> list[SourceRow]:
-        """Every device and desk that has spoken."""
+        """Every device and desk that has sent anything."""
+        return [held.row(index) for held in self._sources() for index in range(len(held))]
+
+    def missing(self, limit: int) -> list[tuple[SourceRow, list[Gap]]]:
+        """Sources that number their messages and of which some never came, most missing first, with their gaps."""
+        found: list[tuple[SourceRow, list[Gap]]] = []
+        for held in self._sources():
+            absent = held.numbering.missing()
+            for index in np.flatnonzero(absent > 0).tolist():
+                found.append((held.row(index), held.numbering.gaps.get(index, [])))
+        return sorted(found, key=lambda one: (-one[0].missing, one[0].unit, one[0].kind, one[0].source))[:limit]
+
+    def numbered_totals(self) -> tuple[int, int, int]:
+        """Over all sources that number their messages: numbered, unreadable, missing."""
+        totals = [held.numbering.totals() for held in self._sources()]
+        numbered, unreadable, missing = (sum(column) for column in zip(*totals, strict=True)) if totals else (0, 0, 0)
+        return numbered, unreadable, missing
+
+    def _sources(self) -> list[Sources]:
+        """The sources of every partition, as of its last checkpoint."""
         with self._reading() as connection:
-            return _made_all(SourceRow, connection, SourceTable)
+            names, blocks = _all(connection, SourceTable), _all(connection, SourceBlockTable)
+        found = []
+        for partition in sorted({row.partition for row in names}):
+            mine = sorted((row for row in names if row.partition == partition), key=lambda row: row.number)
+            held = Sources({})
+            held.restore(
+                [_made(SourceName, row) for row in mine],
+                [_made(SourceBlock, row) for row in blocks if row.partition == partition],
+            )
+            found.append(held)
+        return found
+
+    def ledger_rows(self, start: int, end: int, limit: int) -> list[tuple[int, LedgerRow]]:
+        """Outcomes by partition, kind and minute of reception in [start, end) ms UTC, the oldest first."""
+        table = table_of(LedgerTable)
+        query = sa.select(table).where(table.c.minute >= start, table.c.minute < end)
+        query = query.order_by(table.c.minute, table.c.partition, table.c.kind).limit(limit)
+        counted = ("received", "accepted", "duplicate", "too_late", "rejected")
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return [
+            (row.partition, LedgerRow(row.kind, row.minute, Counts(**{name: row._mapping[name] for name in counted})))
+            for row in rows
+        ]
 
     def alerts(self, open_only: bool, limit: int) -> list[Alert]:
         """The newest alerts first."""
@@ -462,6 +630,12 @@ class SqlStore:
         with self._writing() as connection:
             connection.execute(sa.delete(partial).where(partial.c.at < now - PARTIALS_KEPT_MS))
             connection.execute(sa.delete(ledger).where(ledger.c.minute < now - LEDGER_KEPT_MS))
+            beat, snapshot = table_of(BeatTable), table_of(SnapshotTable)
+            connection.execute(sa.delete(beat).where(beat.c.at < now - REPLAY_KEPT_MS))
+            # Of the last two days every hour's state is kept, of those before every sixth hour's.
+            is_old = snapshot.c.at < now - REPLAY_KEPT_MS
+            is_between = (snapshot.c.at < now - 2 * DAY_MS) & (snapshot.c.at // HOUR_MS % 6 != 0)
+            connection.execute(sa.delete(snapshot).where(is_old | is_between))
             newest = sa.select(rejection.c.at).order_by(rejection.c.at.desc()).offset(REJECTIONS_KEPT).limit(1)
             oldest_kept = connection.execute(newest).scalar()
             if oldest_kept is not None:
@@ -570,6 +744,10 @@ def _all(connection: Connection, model: Table, *where: Any) -> Sequence[Any]:
 def _made(struct: Any, row: Any) -> Any:
     found = row._mapping
     return struct(**{name: found[name] for name in struct.__struct_fields__})
+
+
+def _partial(row: Any) -> Partial:
+    return Partial(row.kpi, row.end, row.cells)
 
 
 def _made_all(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:

@@ -25,8 +25,8 @@ def _int(key: bool = False, **more: Any) -> Any:
     return Field(sa_column=Column(BigInteger, primary_key=key, nullable=False, autoincrement=False, **more))
 
 
-def _maybe_int() -> Any:
-    return Field(sa_column=Column(BigInteger, nullable=True))
+def _maybe_int(**more: Any) -> Any:
+    return Field(sa_column=Column(BigInteger, nullable=True, **more))
 
 
 def _float(nullable: bool = False) -> Any:
@@ -58,6 +58,7 @@ class CheckpointTable(SQLModel, table=True):
     at: int = _int()
     clock: bytes = _bytes()
     pending_holds: bytes = _bytes()
+    open_values: bytes = _bytes()
     received: int = _int()
     accepted: int = _int()
     duplicate: int = _int()
@@ -111,20 +112,46 @@ class TicketTable(SQLModel, table=True):
 
 
 class SourceTable(SQLModel, table=True):
-    """Every device and desk that has spoken (streams.checkpoint.SourceRow)."""
+    """Every device and desk that has sent anything, by its number in its partition (streams.checkpoint.SourceName)."""
 
     __tablename__ = "source"
     __table_args__ = _NATURAL
-    unit: str = _text(key=True)
-    kind: str = _text(key=True)
-    source: str = _text(key=True)
-    partition: int = _int(index=True)
-    first_seen: int = _int()
-    last_seen: int = _int()
-    observed: int = _int()
-    status: str = _text()
-    online: bool = _flag()
-    sequence: int | None = _maybe_int()
+    partition: int = _int(key=True)
+    number: int = _int(key=True)
+    unit: str = _text()
+    kind: str = _text()
+    source: str = _text()
+
+
+class SourceBlockTable(SQLModel, table=True):
+    """What is known of sources, 64 to a row, packed (streams.source)."""
+
+    __tablename__ = "source_block"
+    __table_args__ = _NATURAL
+    partition: int = _int(key=True)
+    block: int = _int(key=True)
+    sources: int = _int()
+    content: bytes = _bytes()
+
+
+class BeatTable(SQLModel, table=True):
+    """The beats that each checkpoint covers (streams.checkpoint.Checkpoint.beats): what a replay follows."""
+
+    __tablename__ = "beat"
+    __table_args__ = _NATURAL
+    partition: int = _int(key=True)
+    at: int = _int(key=True)
+    beats: bytes = _bytes()
+
+
+class SnapshotTable(SQLModel, table=True):
+    """A partition's whole state as of a checkpoint, compressed: where a replay begins."""
+
+    __tablename__ = "snapshot"
+    __table_args__ = _NATURAL
+    partition: int = _int(key=True)
+    at: int = _int(key=True)
+    content: bytes = _bytes()
 
 
 class SeenTable(SQLModel, table=True):
@@ -155,6 +182,8 @@ class ValueTable(SQLModel, table=True):
     state: str = _text()
     revision: int = _int()
     as_of: int = _int()
+    first_offset: int = _int()
+    last_offset: int = _int()
 
 
 class HeadTable(SQLModel, table=True):
@@ -230,6 +259,7 @@ class CommandTable(SQLModel, table=True):
     text: str = _long_text()
     state: str = _text(index=True)
     why: str = _long_text()
+    applied_at: int | None = _maybe_int(index=True)
 
 
 class RejectionTable(SQLModel, table=True):

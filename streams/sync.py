@@ -53,6 +53,16 @@ class SyncState:
             self._drop_tombstones()
         return self.sequence
 
+    def renumber(self, sequence: int) -> None:
+        """Let everything there is be as new as `sequence`, and count on from there: nobody may have looked yet."""
+        present = {key: (sequence, value) for key, (_, value) in self._entries.items() if value is not None}
+        self._entries, self._tombstones = dict(present), {}
+        self.sequence = self.floor = sequence
+
+    def skip_to(self, sequence: int) -> None:
+        """Let the next change have a number beyond `sequence`; smaller ones than what there is change nothing."""
+        self.sequence = max(self.sequence, sequence)
+
     def fold(self, delta: Delta) -> None:
         """Follow another state: take over its numbering and what changed in it.
 

@@ -1,8 +1,9 @@
 """The verdict on readings: new, told before, or too late; in columns, a beat at a time.
 
-Too late means older than the watermark of its kind and unit by more than the kind's lateness. A reading that is
-not newer than what its own source has said before is also too late once the source's own time, run on with the
-clock of reception, is past it by the lateness: after that, identities may have been forgotten.
+Too late means older than the watermark of its kind and unit by more than the kind's lateness. The watermark is the
+newest observed time in order of arrival, but never later than that arrival: a device whose clock is ahead can push
+nobody's time. A reading that is not newer than what its own source has said before is also too late once the source's
+own time, run on with the clock of reception, is past it by the lateness: after that, identities may be forgotten.
 """
 
 from typing import NamedTuple
@@ -10,14 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.columns import Columns, present, stable_order
 from streams.identity import Keys, SeenSet, reading_keys
-from streams.pane import EMPTY, Ints
+from streams.pane import Ints
 
 Flags = NDArray[np.bool_]
 
 
 class Readings(NamedTuple):
-    """The intake's reading columns as arrays (streams.intake has their meaning), with the time of reception."""
+    """Readings in columns, in order of arrival. `group` is kind × units + unit, `field` a field of public services,
+    `message` the index of the message, `offset` its journal record; `judged`: not to be judged for repetition;
+    `aside`: device calibrating or at fault, kept and never counted; times in ms UTC."""
 
     group: Ints
     quantity: Ints
@@ -36,65 +40,28 @@ class Readings(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """For each reading: `duplicate`, `late`, `running` (the watermark of its group when it came), and its key."""
+    """For each reading: `duplicate`, `late`, and `running`, the watermark of its group when it came."""
 
     duplicate: Flags
     late: Flags
     running: Ints
-    keys: Keys
 
 
-class Streams:
-    """For each source and quantity, the newest observed time and when that was received (ms UTC)."""
-
-    def __init__(self, quantities: int) -> None:
-        self._quantities = quantities
-        self.newest: Ints = np.full(0, EMPTY, np.int64)
-        self.received: Ints = np.zeros(0, np.int64)
-
-    def reserve(self, sources: int) -> None:
-        """Make room for sources 0 … sources−1."""
-        size = sources * self._quantities
-        if size > len(self.newest):
-            room = max(size, 2 * len(self.newest)) - len(self.newest)
-            self.newest = np.r_[self.newest, np.full(room, EMPTY, np.int64)]
-            self.received = np.r_[self.received, np.zeros(room, np.int64)]
-
-    def index(self, readings: Readings) -> Ints:
-        return readings.source * self._quantities + readings.quantity
-
-    def restore(self, source: int, observed: int, received_at: int) -> None:
-        """Start a source again: nothing it says up to `observed` is new without a look at the identities."""
-        self.reserve(source + 1)
-        span = slice(source * self._quantities, (source + 1) * self._quantities)
-        self.newest[span] = observed
-        self.received[span] = received_at
-
-    def advance(self, readings: Readings) -> None:
-        index = self.index(readings)
-        newer = readings.time > self.newest[index]
-        np.maximum.at(self.newest, index, readings.time)
-        self.received[index[newer]] = readings.received_at[newer]
-
-
-def running_maximum(groups: Ints, times: Ints, before: Ints) -> tuple[Ints, Ints]:
+def running_maximum(groups: Ints, times: Ints, before: Ints, bound: int) -> tuple[Ints, Ints]:
     """For each entry the largest time of its group up to and with it, and up to but without it, in given order.
 
-    `before` gives, for each entry, its group's maximum before the first entry (EMPTY: none).
+    `before` gives, for each entry, its group's maximum before the first entry (EMPTY: none); groups are under `bound`.
     """
-    if len(groups) and bool((groups == groups[0]).all()):
-        order: Ints | None = None
-        sorted_groups = np.zeros(len(groups), np.int64)
-    else:
-        dense = np.unique(groups, return_inverse=True)[1].astype(np.int64)
-        order = np.argsort(dense, kind="stable")
-        sorted_groups = dense[order]
-    base = sorted_groups << np.int64(42)
-    ordered_times = times if order is None else times[order]
-    ordered_before = before if order is None else before[order]
-    start = np.maximum(ordered_before, 0)
-    through = np.maximum.accumulate(base + np.maximum(ordered_times, start)) - base
-    first = np.r_[True, sorted_groups[1:] != sorted_groups[:-1]]
+    start = np.maximum(before, 0)
+    ordered = bool((groups[1:] >= groups[:-1]).all())
+    order = None if ordered else stable_order(groups, bound)
+    sorted_groups = groups if order is None else groups[order]
+    changes = sorted_groups[1:] != sorted_groups[:-1]
+    first = np.r_[True, changes]
+    base = np.r_[np.int64(0), np.cumsum(changes)] << np.int64(42)
+    lifted = np.maximum(times, start)
+    lifted, start = (lifted, start) if order is None else (lifted[order], start[order])
+    through = np.maximum.accumulate(base + lifted) - base
     without = np.where(first, start, np.r_[np.int64(0), through[:-1]])
     if order is None:
         return through, without
@@ -104,34 +71,64 @@ def running_maximum(groups: Ints, times: Ints, before: Ints) -> tuple[Ints, Ints
 
 
 def judge(
-    readings: Readings, newest: Ints, units: int, lateness_ms: Ints, streams: Streams, source_keys: Keys,
-    quantity_keys: Keys, seen: list[SeenSet],
-) -> Verdict:
-    """The verdict on each reading, given the watermarks by group (`newest`) and what has been seen by kind."""
-    kind = readings.group // units
-    lateness = lateness_ms[kind]
-    running, _ = running_maximum(readings.group, readings.time, newest[readings.group])
+    readings: Readings, stream: Ints, newest: Ints, lateness: Ints, streams: Columns, keys: Keys,
+    kind: Ints, seen: list[SeenSet],
+) -> Verdict:  # fmt: skip
+    """The verdict on each reading, given the watermarks by group (`newest`), what has been seen by kind, and for each
+    reading its stream, its lateness (ms), its identity (`keys`) and its kind. `streams` learn what was said."""
+    running, _ = running_maximum(
+        readings.group, np.minimum(readings.time, readings.received_at), newest[readings.group], len(newest)
+    )
     late = readings.time < running - lateness
-    index = streams.index(readings)
-    _, before = running_maximum(index, readings.time, streams.newest[index])
+    _, before = running_maximum(stream, readings.time, streams["newest"][stream], streams.rows)
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
-    keys = reading_keys(source_keys[readings.source], quantity_keys[readings.quantity], readings.time)
     if repeated.any():
-        duplicate = _duplicates(readings, keys, repeated, kind, seen)
-        silence = np.maximum(readings.received_at - streams.received[index], 0)
-        own = np.where(streams.newest[index] == EMPTY, 0, streams.newest[index])
-        late |= repeated & (readings.time < own + silence - lateness)
-    return Verdict(duplicate & ~readings.judged, late, running, keys)
+        duplicate = _duplicates(keys, readings.judged, repeated, kind, seen)
+        heard = _heard_at(readings, stream, before, streams["received"])
+        silence = np.maximum(readings.received_at - heard, 0)
+        late |= repeated & (readings.time < before + silence - lateness)
+    _learn(streams, stream, readings, before)
+    return Verdict(duplicate, late, running)
 
 
-def _duplicates(readings: Readings, keys: Keys, repeated: Flags, kind: Ints, seen: list[SeenSet]) -> Flags:
+def _learn(streams: Columns, stream: Ints, readings: Readings, before: Ints) -> None:
+    """The newest observed time that each stream has said, and when that was received."""
+    newer = (readings.time > before) & ~readings.judged
+    which = stream[newer]
+    # In order of arrival: of each stream the last that was newer stays, which is the newest.
+    streams["newest"][which] = readings.time[newer]
+    streams["received"][which] = readings.received_at[newer]
+
+
+def _heard_at(readings: Readings, stream: Ints, before: Ints, received: Ints) -> Ints:
+    """For each reading, when the newest that its stream had said until then (`before`) was received."""
+    order = np.argsort(stream, kind="stable")
+    place = np.arange(len(order))
+    of = stream[order]
+    is_newest = (readings.time > before)[order]
+    # The place of the newest one so far: each is later in its stream than those it surpasses.
+    last = np.maximum.accumulate(np.where(is_newest, place, -1))
+    last = np.r_[-1, last[:-1]]
+    begins = np.maximum.accumulate(np.where(np.r_[True, of[1:] != of[:-1]], place, 0))
+    heard = np.where(last >= begins, readings.received_at[order][last], received[of])
+    result = np.empty_like(heard)
+    result[order] = heard
+    return result
+
+
+def identities(source_keys: Keys, quantity_keys: Keys, readings: Readings) -> Keys:
+    """The identity of each reading: source, quantity and observed time."""
+    return reading_keys(source_keys[readings.source], quantity_keys[readings.quantity], readings.time)
+
+
+def _duplicates(keys: Keys, judged: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]) -> Flags:
     """Which of the repeated readings are told before: in an earlier beat, or earlier in this one."""
     duplicate = np.zeros(len(keys), dtype=np.bool_)
-    for number in np.unique(kind[repeated]):
+    for number in present(kind[repeated]):
         chosen = np.flatnonzero(repeated & (kind == number))
-        duplicate[chosen] = seen[int(number)].contains(keys[chosen])
-    candidates = np.flatnonzero(~readings.judged)
+        duplicate[chosen] = seen[number].contains(keys[chosen])
+    candidates = np.flatnonzero(~judged)
     _, first = np.unique(keys[candidates], return_index=True)
     again = np.ones(len(candidates), dtype=np.bool_)
     again[first] = False

@@ -9,7 +9,7 @@ from streams.beat import State, Value
 from streams.catalogue import AQI_POLLUTANTS, NOWCAST_HOURS, Catalogue, bound_of, reach_ms
 from streams.kpi import Kpi
 from streams.measure import combine, measure, spread
-from streams.pane import EMPTY, MILLION, Cells, Floats, Ints, PaneRing, group
+from streams.pane import EMPTY, MILLION, NEVER, Cells, Floats, Ints, PaneRing, group
 
 _HOUR_MS = 3_600_000
 MERGE_MS = 20
@@ -24,11 +24,15 @@ class Closed(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC."""
+    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
+
+    `has_lost`: some panes of it have been given up already, by units that are far ahead of others.
+    """
 
     end: int
     cells: Cells
     values: Floats
+    has_lost: bool
 
 
 class WindowBook:
@@ -87,11 +91,13 @@ class WindowBook:
         if not pending.any():
             return []
         said = []
-        start = int(self.closed_to[pending].min()) + self.every_ms
-        for end in range(start, int(upto[pending].max()) + 1, self.every_ms):
+        # Each unit's own stretch, and not the one from the oldest to the newest: a clock that begins again at the year
+        # 2000 would stop the processor for minutes.
+        stretches = np.unique(np.stack((self.closed_to[pending], upto[pending])), axis=1).T.tolist()
+        every = self.every_ms
+        for end in sorted({end for last, to in stretches for end in range(last + every, to + 1, every)}):
             due = np.flatnonzero(pending & (self.closed_to < end) & (upto >= end))
-            if len(due):
-                said.append(self._say(end, due, closing=True))
+            said.append(self._say(end, due, closing=True))
         self.closed_to[pending] = upto[pending]
         return said
 
@@ -110,10 +116,13 @@ class WindowBook:
         return [self._say(end, np.array(sorted(ends[end])), closing=True) for end in sorted(ends)]
 
     def current(self, newest: Ints, now: int) -> list[tuple[Frame, list[Value]]]:
-        """The windows still open, of the units touched since the last call; `newest` [units] are watermarks."""
-        if not self.touched.any() or now - self.evaluated_at < self.interval_ms:
+        """The windows still open, of the units touched since the last time; `newest` [units] are watermarks.
+
+        When is a matter of the clock alone, so that a recovered book speaks on the same beats as one that never fell.
+        """
+        before, self.evaluated_at = self.evaluated_at, now
+        if not self.touched.any() or now // self.interval_ms == before // self.interval_ms:
             return []
-        self.evaluated_at = now
         units = np.flatnonzero(self.touched & (newest != EMPTY))
         self.touched[:] = False
         ends = self.end_after(newest[units])
@@ -150,7 +159,8 @@ class WindowBook:
         return Value(
             self.kpi.id, self._catalogue.unit_codes[unit], frame.end - self.window_ms, frame.end, value, n,
             int(frame.cells.sources[unit]), state, revision, frame.end if newest == EMPTY else newest,
-        )
+            *_offsets(frame.cells, unit),
+        )  # fmt: skip
 
     def forget(self, before: int) -> None:
         """Drop what was said of windows that ended before `before`: nothing can amend them any more."""
@@ -175,7 +185,9 @@ class WindowBook:
                 cells = spread(cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
-        return Frame(end, cells, combine(self.kpi, cells))
+        oldest = (end + self._catalogue.zone_ms) // self.pane_ms - self.reach_ms // self.pane_ms
+        has_lost = any(ring.newest_pane - ring.size >= oldest for ring in self._rings)
+        return Frame(end, cells, combine(self.kpi, cells), has_lost)
 
     def _aqi_cells(self, end: int) -> Cells:
         """The hour's VN_AQI of each station, as cells of sources merged by unit."""
@@ -183,6 +195,7 @@ class WindowBook:
         place = {entity: index for index, entity in enumerate(entities)}
         hourly: dict[str, Floats] = {}
         shape = (len(entities), NOWCAST_HOURS)
+        first_offset, last_offset = np.full(shape[0], NEVER, np.int64), np.full(shape[0], EMPTY, np.int64)
         n, last = np.zeros(len(entities), np.int64), np.full(len(entities), EMPTY, np.int64)
         unit_of = np.zeros(len(entities), np.int64)
         newest_hour = (end + self._catalogue.zone_ms) // _HOUR_MS - 1
@@ -191,18 +204,25 @@ class WindowBook:
             if ring.row_keys:
                 at = np.array([place[key[0]] for key in ring.row_keys], dtype=np.int64)
                 unit_of[at] = ring.row_unit
-                counts, totals, times = ring.grid(newest_hour - NOWCAST_HOURS + 1, NOWCAST_HOURS)
+                counts, totals, times, firsts, lasts = ring.grid(newest_hour - NOWCAST_HOURS + 1, NOWCAST_HOURS)
                 hours = np.where(counts > 0, totals / MILLION / np.maximum(counts, 1), np.nan)
                 means[at] = hours[:, ::-1]
                 n[at] += counts.sum(axis=1)
                 last[at] = np.maximum(last[at], times.max(axis=1))
+                first_offset[at] = np.minimum(first_offset[at], firsts.min(axis=1))
+                last_offset[at] = np.maximum(last_offset[at], lasts.max(axis=1))
             hourly[pollutant] = means
         index = vn_aqi.hour_aqi(hourly)[0]
         width = len(entities)
         cells = Cells(
             n, np.zeros(width, np.int64), np.zeros(width), np.zeros(width), np.zeros(width),
             np.zeros(width, np.int64), np.zeros(width), last, np.zeros(width), np.zeros(width, np.int64),
-            np.zeros((width, 0), np.uint32),
-        )
+            np.zeros((width, 0), np.uint32), first_offset, last_offset,
+        )  # fmt: skip
         known = spread(cells, index)
         return group(known._replace(n=np.where(known.sources > 0, n, 0)), unit_of, self._units)
+
+
+def _offsets(cells: Cells, unit: int) -> tuple[int, int]:
+    first, last = int(cells.first_offset[unit]), int(cells.last_offset[unit])
+    return (first, last) if first <= last else (-1, -1)

@@ -95,7 +95,7 @@ def catalogue(rules: dict[str, Rule] | None = None, **more: Kpi) -> Catalogue:
 
 
 def nothing() -> Recovered:
-    return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], {}, b"")
+    return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
 
 
 def senml(quantity: str, time: int, value: float, **more: object) -> bytes:

@@ -122,7 +122,8 @@ def test_the_readme_names_every_folder_and_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in (*FOLDERS, "tests", "benchmarks", "docs"):
         assert f"{folder}/" in readme, f"README's map does not name {folder}/"
-    for command in ("up", "bridge", "worker", "gateway", "simulate", "feed", "check", "user", "summary", "audit"):
+    commands = "up bridge worker gateway replay simulate feed verify check user summary audit explain"
+    for command in commands.split():
         assert f"ioc {command}" in readme, f"README does not name ioc {command}"
 
 

@@ -93,7 +93,6 @@ def test_every_window_of_a_simulated_day_is_equal_and_a_changed_one_is_found(tmp
     assert found["told"] == pytest.approx(found["computed"] + 0.001)
 
 
-@pytest.mark.xfail(strict=False, reason="the backfill meets two faults of the worker: tests/test_audit_findings.py")
 def test_a_running_centre_is_audited_while_messages_arrive(tmp_path: Path) -> None:
     """`ioc up` with its city, which first publishes the last three hours."""
     began = now_ms()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import histogram
-from streams.pane import MILLION, PaneRing, SeriesSpec, concatenate, group
+from streams.pane import MILLION, Cells, PaneRing, SeriesSpec, concatenate, group
 
 PANE_MS = 60_000
 SPEC = SeriesSpec("traffic", "speed", PANE_MS, False, False, 20, ((None, 40.0),), 200.0)
@@ -60,8 +60,8 @@ def test_the_order_and_the_batching_of_readings_change_no_bit_of_a_window(
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     one = ring_of(readings).window(np.arange(4), 0, 10, 0)
     other = ring_of(shuffled, chunks).window(np.arange(4), 0, 10, 0)
-    for left, right in zip(one, other, strict=True):
-        np.testing.assert_array_equal(left, right)
+    for name in set(Cells._fields) - {"first_offset", "last_offset"}:  # which record each was in is another matter
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @given(rows)

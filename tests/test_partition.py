@@ -24,13 +24,13 @@ def test_a_window_is_provisional_until_time_has_passed_it_and_then_final() -> No
     feed.tell((SPEED, senml("speed", NOON, 40), NOON), (SPEED, senml("speed", NOON + MINUTE, 50), NOON + MINUTE))
     beat = feed.partition.evaluate(NOON + MINUTE)
     assert of(beat.current, "speed") == [
-        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "provisional", 0, NOON + MINUTE)
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "provisional", 0, NOON + MINUTE, 0, 0)
     ]
     assert not beat.closed
     feed.tell((SPEED, senml("speed", NOON + 6 * MINUTE, 70), NOON + 6 * MINUTE))
     beat = feed.partition.evaluate(NOON + 6 * MINUTE)
     assert of(beat.closed, "speed") == [
-        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "final", 0, NOON + MINUTE)
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 45.0, 2, 1, "final", 0, NOON + MINUTE, 0, 0)
     ]
 
 
@@ -50,7 +50,7 @@ def test_a_late_reading_inside_the_allowance_corrects_a_closed_window() -> None:
     feed.tell((SPEED, senml("speed", NOON + MINUTE, 60), NOON + 6 * MINUTE))
     beat = feed.partition.evaluate(NOON + 6 * MINUTE)
     assert of(beat.closed, "speed") == [
-        Value("speed", A, NOON, NOON + 5 * MINUTE, 50.0, 2, 1, "corrected", 1, NOON + MINUTE)
+        Value("speed", A, NOON, NOON + 5 * MINUTE, 50.0, 2, 1, "corrected", 1, NOON + MINUTE, 0, 1)
     ]
 
 
@@ -71,7 +71,7 @@ def test_every_message_has_one_outcome_and_the_ledger_adds_up() -> None:
     assert (totals.received, totals.accepted, totals.duplicate, totals.too_late, totals.rejected) == (8, 1, 1, 1, 5)
     checkpoint = feed.partition.checkpoint(NOON)
     assert [rejection.reason for rejection in checkpoint.rejections] == [
-        "bad_payload", "unknown_unit", "unknown_kind", "bad_topic", "implausible",
+        "too_late", "bad_payload", "unknown_unit", "unknown_kind", "bad_topic", "implausible",
     ]
     assert checkpoint.ordinal == totals.settled == 8
 
@@ -241,3 +241,105 @@ def test_a_source_that_has_only_said_online_is_not_silent_and_one_that_says_good
     feed.tell((SPEED, senml("speed", later, 40), later), (f"{SPEED}/status", b"offline", later))
     beat = feed.partition.evaluate(NOON + 210_000)
     assert list(beat.silent or {}) == ["06658/traffic/cam-1"]
+
+
+def test_a_ledger_that_does_not_add_up_for_two_beats_is_an_alert_of_its_own() -> None:
+    rule = Rule(
+        "off", "x", "x", "x", "x", "warning", "so", "x", "x", "x", "x", "x", "x", 60, figure="ledger_difference",
+        above=0.0, clear=0.0, hold_s=0.5,
+    )  # fmt: skip
+    feed = Feed(catalogue({"off": rule}))
+    feed.ordinal = 3
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    assert feed.partition.evaluate(NOON).alerts == []
+    (alert,) = feed.partition.evaluate(NOON + 500).alerts
+    assert (alert.id, alert.value) == ("off-22-phan-vung-0-1", 3.0)
+
+
+def test_what_never_came_is_counted_by_the_sources_own_numbers_and_found_when_it_comes_late() -> None:
+    feed = Feed(catalogue())
+    told = [(SPEED, senml("speed", NOON + step * 1000, 40, seq=step), NOON + step * 1000) for step in range(5)]
+    feed.tell(told[0], told[1], told[4])
+    assert feed.partition.evaluate(NOON + 5_000).numbered == (3, 0, 2)
+    broken = (SPEED, b'[{"n":"speed"', NOON + 5_000)
+    feed.tell(told[2], broken)
+    assert feed.partition.evaluate(NOON + 6_000).numbered == (4, 1, 0), "a message that cannot be read is one of them"
+
+
+def test_a_device_whose_clock_is_ahead_pushes_nobodys_time() -> None:
+    feed = Feed(catalogue())
+    ahead = (f"ioc/{A}/traffic/fast-clock", senml("speed", NOON + 2 * MINUTE, 40), NOON)
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON), ahead)
+    beat = feed.partition.evaluate(NOON)
+    assert beat.watermark == NOON
+    feed.tell((SPEED, senml("speed", NOON - 9 * MINUTE, 40), NOON))
+    assert feed.partition.evaluate(NOON).totals.accepted == 3
+
+
+def test_an_events_repetition_after_its_identity_was_forgotten_is_too_late_and_not_counted() -> None:
+    feed = Feed(catalogue())
+    desk = f"ioc/{A}/rating/desk-1"
+    event = cloudevent("rating", "given", NOON, 1, score=5)
+    feed.tell((desk, event, NOON))
+    feed.partition.evaluate(NOON)
+    later = NOON + 5 * 3_600_000
+    feed.partition.checkpoint(NOON)
+    for now in (later - MINUTE, later):
+        feed.partition.evaluate(now)
+        feed.partition.checkpoint(now)
+    feed.tell((desk, event, later))
+    totals = feed.partition.evaluate(later).totals
+    assert (totals.accepted, totals.too_late) == (1, 1)
+
+
+def test_what_is_observed_after_a_beat_is_in_no_checkpoint_before_the_next(store: SqlStore) -> None:
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    feed.tell((SPEED, senml("speed", NOON + 1_000, 50), NOON + 1_000))
+    checkpoint = feed.partition.checkpoint(NOON)
+    assert (checkpoint.offset, checkpoint.ordinal, checkpoint.totals.accepted) == (1, 1, 1)
+    assert store.commit(checkpoint)
+    again = Feed(catalogue(), store.recover(0), NOON)
+    again.partition.observe(feed.records[1])
+    assert again.partition.evaluate(NOON + 2_000).totals.accepted == 2
+
+
+def told_in_full(beat: Beat) -> list[object]:
+    """Everything that a beat says, but for what is as it was."""
+    return [*told(beat), beat.alerts, beat.steps, beat.silent, beat.totals, beat.numbered, beat.watermark, beat.offset]
+
+
+@pytest.mark.parametrize("crash_at", range(0, 40, 3))
+def test_after_a_crash_at_any_checkpoint_every_later_beat_says_the_same(store: SqlStore, crash_at: int) -> None:
+    rule = Rule(
+        "fast", "x", "x", "x", "x", "warning", "so", "x", "x", "x", "x", "x", "x", 60, kpi="speed", above=50.0,
+        clear=40.0, hold_s=30.0, clear_hold_s=20.0,
+    )  # fmt: skip
+    gone = Rule(
+        "gone", "x", "x", "x", "x", "notice", "so", "x", "x", "x", "x", "x", "x", 60, silent="traffic", silent_s=200
+    )
+    rules = {"fast": rule, "gone": gone}
+    straight, broken = Feed(catalogue(rules)), Feed(catalogue(rules))
+    for step in range(40):
+        now = NOON + step * 7_000
+        desk = f"ioc/{A}/queue/desk-1"
+        story = [
+            (SPEED, senml("speed", now - (step % 3) * 50_000, 30 + 3 * (step % 17), seq=step), now),
+            (OTHER, senml("speed", now, 30 + step % 9), now),
+            (desk, cloudevent("queue", "taken", now, step, ticket=f"A{step}"), now),
+            (desk, cloudevent("queue", "called", now, 100 + step, ticket=f"A{step - 2}"), now),
+        ]
+        for feed in (straight, broken):
+            feed.tell(*story[: 4 - step % 4])
+        expected, got = straight.partition.evaluate(now), broken.partition.evaluate(now)
+        assert told_in_full(got) == told_in_full(expected), step
+        newest = {(value.kpi, value.scope): value for value in straight.partition.newest_values()}
+        assert {(value.kpi, value.scope): value for value in broken.partition.newest_values()} == newest
+        straight.partition.checkpoint(now)
+        checkpoint = broken.partition.checkpoint(now)
+        assert store.commit(checkpoint)
+        if step == crash_at:
+            again = Feed(catalogue(rules), store.recover(0), now + 3_000)
+            again.records, again.ordinal = broken.records, broken.ordinal
+            broken = again

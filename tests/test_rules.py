@@ -56,11 +56,13 @@ def test_a_rule_says_where_its_level_comes_from(rule: Rule) -> None:
 
 
 def test_few_are_critical_and_most_are_notices() -> None:
-    """In the spirit of EEMUA 191's 5 / 15 / 80; the critical rules are the rarest to rise."""
-    found = Counter(rule.severity for rule in RULES)
-    assert found["critical"] <= 0.15 * len(RULES)
-    assert found["warning"] <= 0.2 * len(RULES)
-    assert found["notice"] >= 0.6 * len(RULES)
+    """In the spirit of EEMUA 191's 5 / 15 / 80; the critical rules are the rarest to rise. Of the city's rules: those
+    about the processor's own figures never rise but by a fault of ours."""
+    rules = [rule for rule in RULES if not rule.figure]
+    found = Counter(rule.severity for rule in rules)
+    assert found["critical"] <= 0.15 * len(rules)
+    assert found["warning"] <= 0.2 * len(rules)
+    assert found["notice"] >= 0.6 * len(rules)
 
 
 def test_the_more_severe_the_less_time_is_allowed() -> None:
@@ -95,7 +97,7 @@ def test_a_headline_is_complete_in_both_languages(rule: Rule) -> None:
         decimals = CATALOGUE.kpis[rule.kpi].decimals if rule.kpi else 0
         number = f"{12.5:.{decimals}f}"
         assert (number.replace(".", ",") if language == "vi" else number) in headline, "with the KPI's own decimals"
-        assert ("Bãi Cháy" in headline) == (rule.scope == "unit")
+        assert ("Bãi Cháy" in headline) == (rule.scope == "unit" and not rule.figure)
 
 
 def test_a_wrong_example_is_a_fault_that_names_the_citys_file(tmp_path: Path) -> None:

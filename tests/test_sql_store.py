@@ -23,7 +23,8 @@ from streams.checkpoint import (
     PaneRow,
     Partial,
     SeenRow,
-    SourceRow,
+    SourceBlock,
+    SourceName,
     SummaryRow,
     TicketRow,
 )
@@ -73,18 +74,20 @@ def test_a_partition_that_never_ran_has_nothing_to_recover(store: SqlStore) -> N
 
 def test_everything_that_a_checkpoint_carries_comes_back(store: SqlStore) -> None:
     ticket = TicketRow("06658/desk", "2026-09-24/A1", T0, None, None, None, "dat_dai", T0)
-    source = SourceRow("06658", "air", "s1", 1, 2, 3, "measuring", False, 7)
+    name, block = SourceName(0, "06658", "air", "s1"), SourceBlock(0, 1, b"packed")
     seen = SeenRow(T0 + HOUR, b"12345678")
     counts = Counts(5, 1, 1, 1, 2, 9, 1, 2, 3, 4)
     told = checkpoint(
-        offset=3, panes=[pane(1), pane(2)], tickets=[ticket], sources=[source], seen=[seen, seen], values=[value(T0)],
+        offset=3, panes=[pane(1), pane(2)], tickets=[ticket], source_names=[name], source_blocks=[block],
+        seen=[seen, seen], values=[value(T0)],
         alerts=[alert()], pending_holds=b"holds", totals=counts,
     )  # fmt: skip
     assert store.commit(told)
     found = store.recover(0)
     assert (found.offset, found.ordinal, found.clock, found.totals) == (3, 30, b"clock", counts)
     assert sorted(found.panes, key=lambda row: row.pane) == [pane(1), pane(2)]
-    assert (found.tickets, found.sources, found.seen) == ([ticket], [source], [seen, seen])
+    assert (found.tickets, found.source_names, found.source_blocks) == ([ticket], [name], [block])
+    assert (found.seen, found.at) == ([seen, seen], told.at)
     assert (found.values, found.alerts, found.pending_holds) == ([value(T0)], [alert()], b"holds")
     assert found.occurrences == {("r", "06658", ""): 2}
     assert store.recover(1).offset == -1
@@ -195,7 +198,7 @@ def test_a_command_waits_until_a_checkpoint_says_applied_or_it_is_refused(store:
     for order in reversed(orders):
         store.record_command(order)
     assert store.waiting_commands() == orders
-    assert store.commit(checkpoint(applied=["0"]))
+    assert store.commit(checkpoint(applied=[("0", T0)]))
     store.refuse_command("1", "đã đóng")
     assert store.waiting_commands() == orders[2:]
     assert [store.command_state(name) for name in ("0", "1", "x")] == [("applied", ""), ("refused", "đã đóng"), None]

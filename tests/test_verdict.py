@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.columns import Columns
 from streams.identity import SeenSet, key_of
 from streams.pane import EMPTY
-from streams.verdict import Readings, Streams, Verdict, judge, running_maximum
+from streams.verdict import Readings, Verdict, identities, judge, running_maximum
 
 SECOND = 1_000
 NOW = 1_790_000_000_000
@@ -17,7 +18,7 @@ class World:
 
     def __init__(self) -> None:
         self.newest = np.full(2, EMPTY, np.int64)
-        self.streams = Streams(1)
+        self.streams = Columns(newest=EMPTY, received=0)
         self.streams.reserve(4)
         self.seen = [SeenSet()]
 
@@ -31,14 +32,13 @@ class World:
             unit, zeros, source, zeros, time, zeros.astype(float), np.arange(len(rows)), zeros, flags, flags,
             np.maximum.accumulate(time),
         )
+        source_keys = np.array([key_of(str(index)) for index in range(4)], dtype=np.uint64)
+        keys = identities(source_keys, np.array([key_of("q")], dtype=np.uint64), readings)
         verdict = judge(
-            readings, self.newest, 2, np.array([60 * SECOND]), self.streams,
-            np.array([key_of(str(index)) for index in range(4)], dtype=np.uint64),
-            np.array([key_of("q")], dtype=np.uint64), self.seen,
+            readings, source, self.newest, np.full(len(rows), 60 * SECOND), self.streams, keys, zeros, self.seen
         )
         accepted = ~(verdict.duplicate | verdict.late)
-        self.seen[0].add(verdict.keys[accepted], NOW * 2)
-        self.streams.advance(readings.pick(accepted))
+        self.seen[0].add(keys[accepted], NOW * 2)
         np.maximum.at(self.newest, unit[accepted], verdict.running[accepted])
         return verdict
 
@@ -85,7 +85,7 @@ def test_inside_the_allowance_order_and_repetition_change_nothing(order: list[in
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10**6)), min_size=1, max_size=40))
 def test_running_maxima_equal_a_plain_loop(entries: list[tuple[int, int]]) -> None:
     groups, times = (np.array(column, dtype=np.int64) for column in zip(*entries, strict=True))
-    through, without = running_maximum(groups, times, np.full(len(times), EMPTY, np.int64))
+    through, without = running_maximum(groups, times, np.full(len(times), EMPTY, np.int64), 4)
     best: dict[int, int] = {}
     for index, (group, time) in enumerate(entries):
         assert without[index] == best.get(group, 0)

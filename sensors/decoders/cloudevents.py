@@ -4,12 +4,13 @@ Only members that the processor uses are kept of `data`; names, identity numbers
 (Law 91/2025/QH15 on personal data).
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS
+from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS, number_of
 from sensors.errors import MessageRejected
 from sensors.kind import Event, Kind
 from sensors.reading import DeskEvent
@@ -17,6 +18,8 @@ from sensors.reading import DeskEvent
 KEPT = ("ticket", "counter", "field", "service", "score", "channel", "dossier")
 TEXT_MAX = 64
 ATTRIBUTE_MAX = 256
+NUMBER_BELOW = 2**63
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # CloudEvents 1.0 §2.2 forbids them; PostgreSQL has no place for NUL
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -42,11 +45,20 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> DeskEvent:
         envelope = _envelope(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageRejected("bad_payload", f"no CloudEvent in structured JSON: {error}") from error
+    try:
+        return _resolve(envelope, received_at, kind)
+    except MessageRejected as rejected:
+        # What cannot be used has its number all the same: it is not missing.
+        rejected.sequence = _sequence(envelope.sequence)
+        raise
+
+
+def _resolve(envelope: Envelope, received_at: int, kind: Kind) -> DeskEvent:
     if envelope.specversion != "1.0":
         raise MessageRejected("bad_version", f"specversion {envelope.specversion[:16]!r}; expected 1.0")
     for name in ("id", "source"):
-        if not 0 < len(getattr(envelope, name)) <= ATTRIBUTE_MAX:
-            raise MessageRejected("bad_payload", f"{name} has 1 to {ATTRIBUTE_MAX} characters")
+        if not _is_text(getattr(envelope, name), ATTRIBUTE_MAX):
+            raise MessageRejected("bad_payload", f"{name} has 1 to {ATTRIBUTE_MAX} characters, none of them a control")
     event = next((name for name, known in kind.events.items() if known.type == envelope.type), None)
     if event is None:
         known = ", ".join(event.type for event in kind.events.values())
@@ -86,15 +98,26 @@ def _kept(data: dict[str, Any], event: Event, kind: Kind) -> dict[str, Any]:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise MessageRejected("not_a_number", f"data.{name} is a number")
             if not quantity.low <= value <= quantity.high:
-                raise MessageRejected(
-                    "implausible", f"data.{name} {value}; expected {quantity.low:g} to {quantity.high:g}"
-                )
-        elif not isinstance(value, int) and not (isinstance(value, str) and 0 < len(value) <= TEXT_MAX):
-            raise MessageRejected("bad_payload", f"data.{name} is a text of 1 to {TEXT_MAX} characters or a number")
+                shown = f"{str(value)[:24]}; expected {quantity.low:g} to {quantity.high:g}"
+                raise MessageRejected("implausible", f"data.{name} {shown}")
+        elif not _is_name(value):
+            expected = f"a text of 1 to {TEXT_MAX} characters, none of them a control, or a whole number"
+            raise MessageRejected("bad_payload", f"data.{name} is {expected}")
     return kept
+
+
+def _is_name(value: object) -> bool:
+    """What names a ticket, a counter, a dossier: a text, or a number that a database can hold."""
+    if isinstance(value, str):
+        return _is_text(value, TEXT_MAX)
+    return isinstance(value, int) and not isinstance(value, bool) and -NUMBER_BELOW <= value < NUMBER_BELOW
+
+
+def _is_text(value: str, most: int) -> bool:
+    return 0 < len(value) <= most and _CONTROL.search(value) is None
 
 
 def _sequence(sequence: int | str | None) -> int | None:
     if isinstance(sequence, str):
         return int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 19 else None
-    return sequence
+    return number_of(sequence)

@@ -21,6 +21,7 @@ CLOCK_NOT_SET_BEFORE_MS = 946_684_800_000
 RECORDS_MAX = 1_000
 SECONDS_MAX = 1e12
 NEVER_MS = 1 << 60
+NUMBER_MAX = 2**62
 _STATUSES: dict[str, Status] = {"measuring": "measuring", "calibrating": "calibrating", "fault": "fault"}
 
 
@@ -60,17 +61,28 @@ def decode(payload: bytes, received_at: int, kind: Kind) -> Pack:
         raise MessageRejected("bad_payload", f"no SenML pack: {error}") from error
     if not 0 < len(records) <= RECORDS_MAX:
         raise MessageRejected("bad_payload", f"a pack has 1 to {RECORDS_MAX} records, not {len(records)}")
-    if b'_"' in payload:
-        _must_understand(payload)
-    return _resolve(records, received_at, kind, b'"b' in payload)
+    is_escaped = b"\\u" in payload
+    try:
+        if b'_"' in payload or is_escaped:
+            _must_understand(payload)
+        return _resolve(records, received_at, kind, b'"b' in payload or is_escaped)
+    except MessageRejected as rejected:
+        # What cannot be used has its number all the same: it is not missing.
+        rejected.sequence = number_of(records[0].seq)
+        raise
 
 
 def _must_understand(payload: bytes) -> None:
     """Fields whose name ends in "_" must be understood (RFC 8428 §4.4); we have none."""
-    for record in _anything(payload):
+    try:
+        records = _anything(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # Only now are the names of members that we do not read looked at.
+        raise MessageRejected("bad_payload", f"no SenML pack: {error}") from error
+    for record in records:
         for name in record:
             if name.endswith("_"):
-                raise MessageRejected("bad_version", f"field {name!r} must be understood, and is not")
+                raise MessageRejected("bad_version", f"field {name[-32:]!r} must be understood, and is not")
 
 
 def _resolve(records: list[Record], received_at: int, kind: Kind, has_base: bool) -> Pack:
@@ -130,7 +142,12 @@ def _resolve(records: list[Record], received_at: int, kind: Kind, has_base: bool
             readings.append(_new(Reading, (name, time, value)))
     if not readings and bad:
         raise MessageRejected(bad[0].reason, f"{bad[0].quantity}: {bad[0].detail}")
-    return Pack(readings, bad, status, records[0].seq, is_timed)
+    return Pack(readings, bad, status, number_of(records[0].seq), is_timed)
+
+
+def number_of(number: int | None) -> int | None:
+    """A source's own count, where it is one."""
+    return number if number is not None and 0 <= number <= NUMBER_MAX else None
 
 
 def _quantity_name(name: str) -> str:
@@ -140,7 +157,7 @@ def _quantity_name(name: str) -> str:
 def _status(word: str | None) -> Status:
     status = _STATUSES.get(word or "")
     if status is None:
-        raise MessageRejected("bad_payload", f"status is measuring, calibrating or fault, not {word!r}")
+        raise MessageRejected("bad_payload", f"status is measuring, calibrating or fault, not {(word or '')[:32]!r}")
     return status
 
 

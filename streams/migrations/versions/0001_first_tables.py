@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("clock", sa.LargeBinary(), nullable=False),
         sa.Column("pending_holds", sa.LargeBinary(), nullable=False),
+        sa.Column("open_values", sa.LargeBinary(), nullable=False),
         sa.Column("received", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("accepted", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("duplicate", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -84,9 +85,11 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("applied_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
     )
+    op.create_index(op.f("ix_command_applied_at"), "command", ["applied_at"], unique=False)
     op.create_index(op.f("ix_command_alert"), "command", ["alert"], unique=False)
     op.create_index(op.f("ix_command_state"), "command", ["state"], unique=False)
     op.create_table(
@@ -222,20 +225,39 @@ def upgrade() -> None:
     op.create_index(op.f("ix_session_name"), "session", ["name"], unique=False)
     op.create_table(
         "source",
+        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("unit", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
-        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("first_seen", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("last_seen", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("observed", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("status", sa.String(), nullable=False),
-        sa.Column("online", sa.Boolean(), nullable=False),
-        sa.Column("sequence", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("unit", "kind", "source"),
+        sa.PrimaryKeyConstraint("partition", "number"),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_source_partition"), "source", ["partition"], unique=False)
+    op.create_table(
+        "source_block",
+        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("block", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sources", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("partition", "block"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "beat",
+        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("beats", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("partition", "at"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "snapshot",
+        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("partition", "at"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "summary",
         sa.Column("id", sa.String(), nullable=False),
@@ -276,6 +298,8 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("as_of", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first_offset", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last_offset", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("kpi", "scope", "end"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,115 @@
+"""`ioc replay`: a past period on a wall of its own, made again from the journal by the same engine."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+
+from control_center.embedded_commands import HOST, default_data
+from control_center.embedded_engine import PARTITIONS, EngineSettings
+from control_center.http_access import wall_token
+from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
+from control_center.instant import parse_instant
+from sensors.errors import SettingsError
+from sensors.sqlite_journal import SqliteJournal
+from streams.catalogue import compile_catalogue
+from streams.journal_replay import Reel, Replay, load_reel
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import Definitions, load_all
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def replay(
+    begin: Annotated[str, typer.Argument(metavar="FROM", help="2026-11-24T07:00 (the place's time), RFC 3339, or ms.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="The same; at most as long ago as the journal keeps.")],
+    speed: Annotated[float, typer.Option("--speed", min=0.1, max=1000, help="Times as fast as it was.")] = 30.0,
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder of ioc up.")] = None,
+    port: Annotated[int, typer.Option("--port", help="Port of the replay's own wall.")] = 8081,
+) -> None:
+    """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched."""
+    import uvloop
+
+    folder = data or default_data()
+    overlay = folder / "definitions"
+    definitions = load_all(overlay if overlay.is_dir() else None)
+    zone = ZoneInfo(definitions.place.zone)
+    span = ReplaySpan(_moment(begin, "FROM", zone), _moment(end, "TO", zone), speed)
+    if span.begin >= span.end:
+        raise SettingsError(f"FROM {begin} TO {end}: FROM phải trước TO / FROM comes before TO")
+    settings = EngineSettings(folder, HOST, port, overlay if overlay.is_dir() else None)
+    if not settings.journal.exists():
+        raise SettingsError(f"--data {folder}: không có nhật ký / there is no journal (has ioc up run there?)")
+    store = SqlStore(settings.database)
+    reel = load_reel(store, PARTITIONS, span.begin, span.end)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_show(settings, store, definitions, reel, span, zone))
+
+
+async def _show(
+    settings: EngineSettings, store: SqlStore, definitions: Definitions, reel: Reel, span: ReplaySpan, zone: ZoneInfo
+) -> None:
+    catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
+    journal = SqliteJournal.read_only(settings.journal)
+    shown = Replay(catalogue, reel, journal, span.begin)
+    try:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("Dựng lại trạng thái / rebuilding the state", total=len(shown.warm_up) or 1)
+            await shown.open(lambda made: bar.update(task, completed=made))
+        gateway_settings = GatewaySettings(
+            host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(),
+            partitions=PARTITIONS, replay=span,
+        )  # fmt: skip
+        gateway = build_gateway(gateway_settings, shown.live, store, definitions, lambda: shown.now)
+        server = uvicorn.Server(gateway_config(gateway, gateway_settings, lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        first, last = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M:%S}" for at in (span.begin, span.end))
+        console.print(f"[bold]PHÁT LẠI / REPLAY[/] {first} → {last} · ×{span.speed:g}", highlight=False)
+        console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
+        running = asyncio.create_task(_run(shown, span))
+        await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+            console.print("Hết khoảng phát lại; màn hình đứng ở lúc cuối / the span is over; the wall stays at its end")
+        await serving
+        running.cancel()
+    finally:
+        await journal.close()
+        shown.close()
+        store.close()
+
+
+async def _run(shown: Replay, span: ReplaySpan) -> None:
+    await shown.run(_pace(span))
+
+
+def _pace(span: ReplaySpan) -> Callable[[int], Awaitable[None]]:
+    """Waits until a beat's time has come, `speed` times as fast as it came then."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    async def wait(now: int) -> None:
+        await asyncio.sleep(max(0.0, begun + (now - span.begin) / 1000 / span.speed - loop.time()))
+
+    return wait
+
+
+def _moment(text: str, name: str, zone: ZoneInfo) -> int:
+    found = parse_instant(text)
+    if found is None:
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(text)
+            found = round(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() * 1000)
+    if found is None:
+        raise SettingsError(f"{name} {text}: cần / expected 2026-11-24T07:00, RFC 3339 or ms UTC")
+    return found

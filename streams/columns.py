@@ -1,0 +1,47 @@
+"""Whole numbers in named columns that grow by rows: how sources keep what is known of each of them."""
+
+import numpy as np
+
+from streams.pane import Ints
+
+
+def present(small: Ints) -> list[int]:
+    """Which of a few small whole numbers occur, in order: quicker than sorting for it."""
+    return np.flatnonzero(np.bincount(small)).tolist()
+
+
+def stable_order(keys: Ints, bound: int) -> Ints:
+    """The order that sorts `keys`, all within [0, bound), and leaves equal ones as they are."""
+    # numpy sorts short whole numbers by their digits, several times as fast.
+    return np.argsort(keys.astype(np.uint16) if bound <= 65_536 else keys, kind="stable")
+
+
+class Columns:
+    """Columns of int64 with one entry a row. `fresh` gives, for each column, the value that a new row has."""
+
+    def __init__(self, **fresh: int) -> None:
+        self._names = {name: index for index, name in enumerate(fresh)}
+        self._fresh = np.array(list(fresh.values()), dtype=np.int64)[:, None]
+        self._table = np.repeat(self._fresh, 0, axis=1)
+        self.rows = 0
+
+    def reserve(self, rows: int) -> None:
+        """Make rows 0 … rows−1 exist."""
+        capacity = self._table.shape[1]
+        if rows > capacity:
+            room = np.repeat(self._fresh, max(rows, 2 * capacity, 64) - capacity, axis=1)
+            self._table = np.concatenate((self._table, room), axis=1)
+        self.rows = max(self.rows, rows)
+
+    def __getitem__(self, name: str) -> Ints:
+        """A column, to read and to write; a view that is good until rows are added."""
+        return self._table[self._names[name], : self.rows]
+
+    def pack(self, first: int, last: int) -> bytes:
+        """Rows first … last−1 as bytes."""
+        return self._table[:, first:last].tobytes()
+
+    def restore(self, first: int, last: int, packed: bytes) -> None:
+        """Put packed rows back; raises ValueError when they are of other columns."""
+        self.reserve(last)
+        self._table[:, first:last] = np.frombuffer(packed, dtype=np.int64).reshape(len(self._names), last - first)

@@ -1,0 +1,172 @@
+"""Sources that number their messages: what was sent is what arrived and what is missing, before our door too.
+
+    sent = numbered + unreadable + missing           for every source, always
+
+`numbered` are the different numbers that arrived, `unreadable` messages of the source whose number could not be read
+(each of them is one of the numbers that seem to be missing). A gap opens when a number is skipped, and is filled when
+the missing message arrives late after all. Numbers that begin again (a device that was restarted, a counter that
+wrapped) open a new numbering; what went missing between two numberings cannot be known.
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.columns import Columns, stable_order
+from streams.pane import EMPTY, Ints
+
+Flags = NDArray[np.bool_]
+GAPS_LISTED = 64
+"""Gaps listed for each source; of older ones only the count is kept, and they are not filled any more."""
+
+JUMP_MAX = 1_000_000
+"""A number further ahead than this is no gap, but another numbering."""
+
+NUMBER_MAX = 2**62
+
+
+class Gap(msgspec.Struct, array_like=True):
+    """Numbers first … last did not arrive; observed times of the messages before and after them (ms UTC)."""
+
+    first: int
+    last: int
+    after: int
+    before: int
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+class Numbering:
+    """The numberings of all sources of a partition, by the source's index."""
+
+    def __init__(self) -> None:
+        self._columns = Columns(
+            first=-1, next=0, newest=EMPTY, since=EMPTY, numbered=0, span_before=0, unreadable=0, restarts=0
+        )
+        self.gaps: dict[int, list[Gap]] = {}
+
+    def reserve(self, sources: int) -> None:
+        """Make room for sources 0 … sources−1."""
+        self._columns.reserve(sources)
+
+    def count(self, sources: Ints, numbers: Ints, times: Ints) -> None:
+        """Take numbered messages in, in order of arrival: source, number (0 or more) and observed time (ms UTC; EMPTY
+        where it could not be used)."""
+        if not len(sources):
+            return
+        order = stable_order(sources, self._columns.rows)
+        source, number, time = sources[order], numbers[order], times[order]
+        starts = np.flatnonzero(np.r_[True, source[1:] != source[:-1]])
+        lengths = np.diff(np.r_[starts, len(source)])
+        who, columns = source[starts], self._columns
+        begun = columns["first"][who] >= 0
+        expected = np.where(begun, columns["next"][who], number[starts])
+        steady = number == np.repeat(expected - starts, lengths) + np.arange(len(number))
+        is_plain = np.logical_and.reduceat(steady, starts)
+        self._count_plain(who[is_plain], begun[is_plain], expected, lengths, starts, is_plain, time)
+        for place in np.flatnonzero(~is_plain).tolist():
+            span = slice(int(starts[place]), int(starts[place] + lengths[place]))
+            for one, at in zip(number[span].tolist(), time[span].tolist(), strict=True):
+                self._count_one(int(who[place]), one, at)
+
+    def _count_plain(
+        self, who: Ints, begun: Flags, expected: Ints, lengths: Ints, starts: Ints, is_plain: Flags, time: Ints
+    ) -> None:
+        """Sources whose numbers go on without a gap: nearly all of them, nearly always."""
+        if not len(who):
+            return
+        columns = self._columns
+        newest = np.maximum.reduceat(time, starts)[is_plain]
+        fresh = who[~begun]
+        columns["first"][fresh] = expected[is_plain][~begun]
+        columns["since"][fresh] = time[starts][is_plain][~begun]
+        columns["next"][who] = (expected + lengths)[is_plain]
+        columns["numbered"][who] += lengths[is_plain]
+        columns["newest"][who] = np.maximum(columns["newest"][who], newest)
+
+    def _count_one(self, source: int, number: int, time: int) -> None:
+        columns = self._columns
+        first, following = int(columns["first"][source]), int(columns["next"][source])
+        newest = int(columns["newest"][source])
+        time = newest if time == EMPTY else time
+        if first < 0:
+            self._begin(source, number, time)
+        elif number < following or time < int(columns["since"][source]):
+            if self._fill(source, number, time):
+                columns["numbered"][source] += 1
+            elif number < following and time > newest:
+                self._begin_again(source, number, time)
+            # Anything else has arrived before.
+        elif number - following > JUMP_MAX:
+            self._begin_again(source, number, time)
+        else:
+            if number > following:
+                self._open(source, Gap(following, number - 1, newest, time))
+            columns["next"][source] = number + 1
+            columns["numbered"][source] += 1
+        columns["newest"][source] = max(int(columns["newest"][source]), time)
+
+    def _begin(self, source: int, number: int, time: int) -> None:
+        columns = self._columns
+        columns["first"][source], columns["next"][source] = number, number + 1
+        columns["since"][source] = time
+        columns["numbered"][source] += 1
+
+    def _begin_again(self, source: int, number: int, time: int) -> None:
+        columns = self._columns
+        columns["span_before"][source] += columns["next"][source] - columns["first"][source]
+        columns["restarts"][source] += 1
+        self._begin(source, number, time)
+
+    def _open(self, source: int, gap: Gap) -> None:
+        listed = self.gaps.setdefault(source, [])
+        listed.append(gap)
+        del listed[:-GAPS_LISTED]
+
+    def _fill(self, source: int, number: int, time: int) -> bool:
+        """Whether a late message fills a gap: its number lies in it, and it was observed by when the gap was seen."""
+        listed = self.gaps.get(source, [])
+        for place, gap in enumerate(listed):
+            if gap.first <= number <= gap.last and time <= gap.before:
+                parts = [Gap(gap.first, number - 1, gap.after, time), Gap(number + 1, gap.last, time, gap.before)]
+                listed[place : place + 1] = [part for part in parts if part.count > 0]
+                if not listed:
+                    del self.gaps[source]
+                return True
+        return False
+
+    def cannot_read(self, sources: Ints) -> None:
+        """Messages of these sources arrived, and their numbers could not be read; counted where a source numbers."""
+        numbering = sources[self._columns["first"][sources] >= 0]
+        np.add.at(self._columns["unreadable"], numbering, 1)
+
+    def missing(self) -> Ints:
+        """How many messages of each source are missing."""
+        columns = self._columns
+        span = columns["span_before"] + np.where(columns["first"] >= 0, columns["next"] - columns["first"], 0)
+        return np.asarray(np.maximum(span - columns["numbered"] - columns["unreadable"], 0))
+
+    def totals(self) -> tuple[int, int, int]:
+        """Over all sources: numbered, unreadable, missing."""
+        columns = self._columns
+        return int(columns["numbered"].sum()), int(columns["unreadable"].sum()), int(self.missing().sum())
+
+    def of(self, source: int) -> tuple[int | None, int, int, int]:
+        """Of one source: the newest number (None where it does not number), numbered, unreadable, restarts."""
+        columns = self._columns
+        newest = int(columns["next"][source]) - 1 if columns["first"][source] >= 0 else None
+        return (
+            newest, int(columns["numbered"][source]), int(columns["unreadable"][source]),
+            int(columns["restarts"][source]),
+        )  # fmt: skip
+
+    def pack(self, first: int, last: int) -> tuple[bytes, list[tuple[int, list[Gap]]]]:
+        """Sources first … last−1 for the checkpoint; gaps by the source's place in the block."""
+        gaps = [(source - first, self.gaps[source]) for source in range(first, last) if source in self.gaps]
+        return self._columns.pack(first, last), gaps
+
+    def restore(self, first: int, last: int, packed: bytes, gaps: list[tuple[int, list[Gap]]]) -> None:
+        self._columns.restore(first, last, packed)
+        self.gaps.update((first + place, listed) for place, listed in gaps)
