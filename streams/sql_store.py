@@ -426,6 +426,13 @@ class SqlStore:
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
 
+    def offsets(self) -> dict[int, int]:
+        """The journal offset after the newest checkpoint of every partition."""
+        table = table_of(CheckpointTable)
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(table.c.partition, table.c.offset))
+            return {row.partition: row.offset for row in rows}
+
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""
         table = table_of(CheckpointTable)
