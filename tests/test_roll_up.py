@@ -92,6 +92,7 @@ def test_a_worker_that_has_lost_its_partition_since_is_not_heard() -> None:
     roll_up = RollUp(made, nothing(), NOON)
     feed = Feed(made)
     feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
     stale = feed.partition.evaluate(NOON + 20 * MINUTE)
     feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON + 1_000, 60), NOON))
     true = feed.partition.evaluate(NOON + 20 * MINUTE)
