@@ -13,7 +13,6 @@ import pytest
 from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
 from told import Message
 from typer.testing import CliRunner
-from told import Message
 from whole_processor import WholeProcessor
 
 from sensors.errors import SettingsError

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from servers import PostgresServer, Server
 from told import Message
 from up_process import Centre
-from told import Message
 from whole_processor import WholeProcessor
 
 from sensors import batch as batches

@@ -143,7 +143,6 @@ def test_a_worker_joins_leaves_in_order_joins_again_and_is_killed(stage: Stage, 
     scene.check()
 
 
-@pytest.mark.xfail(strict=True, reason="found here; see branch kills-proposal and tests/test_zombie_worker.py")
 def test_an_empty_live_store_is_filled_again_also_with_what_does_not_change(stage: Stage) -> None:
     """Redis keeps nothing over its death: what nobody has spoken of since must be shown all the same."""
     scene = stage.scene

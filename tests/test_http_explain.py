@@ -36,8 +36,7 @@ async def processor(tmp_path: Path) -> AsyncIterator[WholeProcessor]:
     made = WholeProcessor(DEFINITIONS, tmp_path, T0, 4)
     for step in range(12):
         now = T0 + step * MINUTE
-        await made.hear([Message(f"ioc/{UNIT}/traffic/cam-1", speed(now, 30 + step), now)], now)
-        made.beat(now)
+        await made.live([Message(f"ioc/{UNIT}/traffic/cam-1", speed(now, 30 + step), now)], now)
     yield made
     await made.close()
 

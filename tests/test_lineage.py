@@ -67,8 +67,7 @@ class World:
 
     async def tell(self, now: int, *messages: tuple[str, bytes] | tuple[str, bytes, bool]) -> None:
         """Messages received at `now`, and the beat that follows."""
-        await self.processor.hear([Message(one[0], one[1], now, len(one) > 2) for one in messages], now)
-        self.processor.beat(now)
+        await self.processor.live([Message(one[0], one[1], now, len(one) > 2) for one in messages], now)
 
     async def explain(self, kpi: str, scope: str = A, at: int | None = None, messages: int = 200) -> Explanation:
         return await self.lineages.explain(Question(kpi, scope, at, messages))

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
 from small_world import NOON, A, B, catalogue, senml
 
 from sensors.batch import Batch, encode
@@ -78,7 +77,6 @@ class Workers:
         return self.store.recover(0).offset
 
 
-@pytest.mark.xfail(strict=True, reason="found by the kill stories; see branch kills-proposal")
 def test_what_a_worker_evaluated_that_no_longer_owns_the_partition_is_told_to_nobody(tmp_path: Path) -> None:
     async def story() -> None:
         workers = Workers(tmp_path)
@@ -105,7 +103,6 @@ def test_what_a_worker_evaluated_that_no_longer_owns_the_partition_is_told_to_no
     asyncio.run(story())
 
 
-@pytest.mark.xfail(strict=True, reason="found by the kill stories; see branch kills-proposal")
 def test_a_record_after_a_gap_is_not_taken_so_that_nothing_before_it_can_be_passed_over(tmp_path: Path) -> None:
     async def story() -> None:
         workers = Workers(tmp_path)
@@ -129,7 +126,6 @@ def test_a_record_after_a_gap_is_not_taken_so_that_nothing_before_it_can_be_pass
     asyncio.run(story())
 
 
-@pytest.mark.xfail(strict=True, reason="found by the kill stories; see branch kills-proposal")
 def test_a_live_store_that_came_back_empty_is_told_everything_again(tmp_path: Path) -> None:
     async def story() -> None:
         workers = Workers(tmp_path)
