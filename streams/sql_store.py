@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -43,6 +43,7 @@ from streams.checkpoint import (
     TicketRow,
 )
 from streams.numbering import Gap
+from streams.partial import amended_partial
 from streams.source import Sources
 from streams.sql_tables import (
     AlertStepTable,
@@ -90,6 +91,16 @@ ROWS_A_PART = 50_000
 MAIL_TRIES = 30
 Row = Mapping[str, Any]
 Table = type[SQLModel]
+
+
+class Standing(NamedTuple):
+    """Where a partition stands as of its checkpoint: the next journal offset it wants, its open windows and its clock,
+    both packed (streams.checkpoint)."""
+
+    partition: int
+    offset: int
+    open_values: bytes
+    clock: bytes
 
 
 class SqlStore:
@@ -187,7 +198,23 @@ class SqlStore:
             heads[kpi, scope] = max(end, heads.get((kpi, scope), end))
         rows = [{"kpi": kpi, "scope": scope, "partition": number, "end": end} for (kpi, scope), end in heads.items()]
         self._put_rows(connection, HeadTable, rows, largest=("end",))
-        self._put(connection, PartialTable, checkpoint.partials, partition=number, at=checkpoint.at)
+        shares = [
+            {"kpi": partial.kpi, "end": partial.end, "cells": partial.cells, "partition": number, "at": checkpoint.at}
+            for partial in self._amended(connection, number, checkpoint.partials)
+        ]
+        self._put_rows(connection, PartialTable, shares)
+
+    def _amended(self, connection: Connection, partition: int, partials: Sequence[Partial]) -> list[Partial]:
+        """Shares as they are to be kept: patches are laid over what is there (streams.partial)."""
+        table = table_of(PartialTable)
+        result = []
+        for partial in partials:
+            if partial.is_patch:
+                mine = (table.c.kpi == partial.kpi) & (table.c.end == partial.end) & (table.c.partition == partition)
+                before = connection.execute(sa.select(table).where(mine)).one_or_none()
+                partial = partial if before is None else amended_partial(_partial(before), partial)
+            result.append(partial)
+        return result
 
     def _write_alerts(self, connection: Connection, checkpoint: Checkpoint) -> None:
         rows = [
@@ -365,7 +392,7 @@ class SqlStore:
         found = []
         for some in _in_parts(keys):
             query = sa.select(table).where(sa.tuple_(table.c.kpi, table.c.end).in_(some))
-            found += [_made(Partial, row) for row in connection.execute(query)]
+            found += [_partial(row) for row in connection.execute(query)]
         return found
 
     def _values_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Value]:
@@ -454,6 +481,39 @@ class SqlStore:
         query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
+
+    # Where a number comes from
+
+    def values_at(self, kpi: str, end: int, scopes: Sequence[str]) -> list[tuple[int, Value]]:
+        """What was said of one closed window for each of these scopes, with the partition that said it."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & (table.c.end == end) & table.c.scope.in_(scopes)
+        with self._reading() as connection:
+            return [(row.partition, _made(Value, row)) for row in connection.execute(sa.select(table).where(mine))]
+
+    def partitions_merged(self, kpi: str, end: int) -> set[int]:
+        """The partitions whose shares of a window have been told to the roll-up."""
+        table = table_of(PartialTable)
+        query = sa.select(table.c.partition).where(table.c.kpi == kpi, table.c.end == end)
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
+
+    def standings(self) -> list[Standing]:
+        """Where every partition stands, and the roll-up, whose offset counts beats."""
+        table = table_of(CheckpointTable)
+        query = sa.select(table.c.partition, table.c.offset, table.c.open_values, table.c.clock)
+        with self._reading() as connection:
+            return [Standing(*row) for row in connection.execute(query)]
+
+    def too_late_ordinals(self, partition: int, first: int, after: int) -> frozenset[int]:
+        """Ordinals in [first, after) of messages that were kept as too late."""
+        table = table_of(RejectionTable)
+        mine = (table.c.partition == partition) & (table.c.ordinal >= first) & (table.c.ordinal < after)
+        query = sa.select(table.c.ordinal).where(mine, table.c.reason == "too_late")
+        with self._reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    # The ledger, rejections and sources
 
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""
@@ -727,6 +787,10 @@ def _all(connection: Connection, model: Table, *where: Any) -> Sequence[Any]:
 def _made(struct: Any, row: Any) -> Any:
     found = row._mapping
     return struct(**{name: found[name] for name in struct.__struct_fields__})
+
+
+def _partial(row: Any) -> Partial:
+    return Partial(row.kpi, row.end, row.cells)
 
 
 def _made_all(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:

@@ -141,7 +141,7 @@ async def hear_trouble(world: World, now: int) -> None:
         at = now - ago_ms
         return f"ioc/{unit}/{kind}/{source}", senml(quantity, at + skew_ms, value, seq=seq), at
 
-    minutes = [(50, 1), (40, 2), (30, 6), (20, 7), (10, 9)]
+    minutes = [(240, 1), (40, 2), (30, 6), (20, 7), (10, 9)]
     feed.tell(*(told("rain", "rain-7", ago * MINUTE_MS, -1_000, seq) for ago, seq in minutes))
     feed.tell(*(told("traffic", "cam-fast", ago * MINUTE_MS, 70_000, 10 - ago) for ago in (9, 8, 7)))
     feed.tell(*(told("traffic", "cam-slow", ago * MINUTE_MS, -8 * MINUTE_MS, 10 - ago) for ago in (6, 5, 4)))
