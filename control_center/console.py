@@ -2,15 +2,18 @@
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 import typer
 
 from control_center import commands as control_center_commands
 from control_center import embedded_commands, replay_commands
+from control_center.forgiving_stream import ForgivingStream
 from sensors import commands as sensors_commands
 from sensors.errors import DefinitionError, SettingsError
 from simulators import commands as simulators_commands
+from streams import audit_commands, lineage_commands
 from streams import commands as streams_commands
 
 app = typer.Typer(
@@ -21,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PARTS = (
-    embedded_commands, replay_commands, sensors_commands, streams_commands, control_center_commands,
-    simulators_commands,
+    embedded_commands, replay_commands, audit_commands, lineage_commands, sensors_commands, streams_commands,
+    control_center_commands, simulators_commands,
 )  # fmt: skip
 for part in _PARTS:
     app.registered_commands.extend(part.app.registered_commands)
@@ -38,7 +41,7 @@ def main() -> None:
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, ForgivingStream(sys.stderr))),
     )
     try:
         app()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from sensors.batch import Batch, encode
+from sensors.disk_room import DiskGauge
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import Record
 
@@ -61,9 +62,11 @@ class SqliteJournal:
     """Both sides of the journal over one file: `sensors.journal.JournalWriter` and `JournalReader`."""
 
     def __init__(
-        self, path: Path, retain_s: int, retain_bytes: int, wait_s: float, is_read_only: bool = False
+        self, path: Path, retain_s: int, retain_bytes: int, wait_s: float, gauge: DiskGauge | None = None,
+        is_read_only: bool = False,
     ) -> None:
         self._path = path
+        self._gauge = gauge
         self._retain_ms = retain_s * 1000
         self._retain_bytes = retain_bytes
         self._database = _connect(path, wait_s, is_read_only)
@@ -80,17 +83,19 @@ class SqliteJournal:
         retain_s: int = RETAIN_S,
         retain_bytes: int = RETAIN_BYTES,
         wait_s: float = WAIT_S,
+        gauge: DiskGauge | None = None,
     ) -> Self:
         """Open the file, or make it. `retain_bytes` counts batches, not SQLite's own pages.
 
-        `wait_s` is how long a call waits for another process's transaction before it raises Unavailable. Raises
+        `wait_s` is how long a call waits for another process's transaction before it raises Unavailable. With a
+        `gauge`, nothing is appended while the disk is full: what is kept back is for checkpoints. Raises
         SettingsError when the file was made with another number of partitions or is no journal, and Unavailable
         when it cannot be opened now.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _create(path, partitions, wait_s)
-            return cls(path, retain_s, retain_bytes, wait_s)
+            return cls(path, retain_s, retain_bytes, wait_s, gauge)
         except OSError as error:
             raise SettingsError(f"the journal's folder {path.parent} cannot be used (--data): {error}") from error
         except sqlite3.OperationalError as error:
@@ -129,6 +134,14 @@ class SqliteJournal:
         """The same, at once and without a thread (some 20 µs): what a worker subtracts from to state in_flight."""
         with _translated(self._path):
             return dict(self._glance.execute("SELECT partition, next_ordinal FROM tail"))
+
+    def newest(self) -> int | None:
+        """When the newest record was sealed (ms UTC), at once and without a thread; None while there is none."""
+        query = "SELECT sealed_at FROM record WHERE position < ? ORDER BY position DESC LIMIT 1"
+        with _translated(self._path):
+            partitions = [row[0] for row in self._glance.execute("SELECT partition FROM tail")]
+            rows = [self._glance.execute(query, (_position(number + 1, 0),)).fetchone() for number in partitions]
+        return max((row[0] for row in rows if row is not None), default=None)
 
     async def read(self, partition: int, offset: int, limit: int = 100) -> list[Record]:
         """Up to `limit` records from `offset` on; asking again when nothing was written since costs some 10 µs."""
@@ -177,6 +190,9 @@ class SqliteJournal:
             return None
 
     def _append(self, rows: list[tuple[Batch, bytes]]) -> None:
+        if self._gauge is not None and self._gauge.look() == "full":
+            free = self._gauge.room.free >> 20
+            raise Unavailable(f"journal {self._path}: đĩa đầy, còn {free} MB / disk full, {free} MB left")
         with _transaction(self._database) as database:
             for batch, record in rows:
                 found = database.execute(_ADVANCE, (batch.after, len(record), batch.partition)).fetchall()

@@ -1,26 +1,21 @@
-"""`ioc worker`, `ioc check`, `ioc summary`, `ioc explain`: the processor's commands."""
+"""`ioc worker`, `ioc check`, `ioc summary`: the processor's commands."""
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 
-from sensors.errors import SettingsError, Unavailable
+from sensors.errors import SettingsError
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
+from streams.disk_watch import FaultWatch, waits_source
 from streams.faust_worker import ClusterWorker
-from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
-from streams.provenance import scope_of
 from streams.redis_live import RedisLive
-from streams.rich_lineage import print_explanation
 from streams.secret_file import secret_from
 from streams.smtp_outbox import send_due_mails
-from streams.span import parse_moment
 from streams.sql_store import SqlStore
 from streams.summary_schedule import keep_summaries, summary_text
 from streams.toml_catalogue import check as check_definitions
@@ -54,7 +49,8 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
     store = SqlStore(database)
     await asyncio.to_thread(store.migrate)
-    cluster = ClusterWorker(catalogue, store, RedisLive(redis), kafka, partitions, now_ms)
+    live = RedisLive(redis)
+    cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -62,6 +58,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
         asyncio.create_task(cluster.run(stop)),
         asyncio.create_task(keep_summaries(cluster.engine, store, loaded, now_ms)),
         asyncio.create_task(send_due_mails(store, now_ms)),
+        asyncio.create_task(FaultWatch(live, now_ms, waits_source(cluster.engine.waits)).run()),
     ]
     done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
@@ -96,57 +93,13 @@ def summary(
     """Bản tóm tắt cho lãnh đạo / the leader's summary, from the database, as text."""
     if lang not in ("vi", "en"):
         raise SettingsError(f"--lang {lang}: vi hoặc en / vi or en")
-    url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else _embedded_database(data)
+    url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else embedded_database(data)
     store = SqlStore(url)
     print(summary_text(store, load_all(definitions), now_ms(), "vi" if lang == "vi" else "en"))
 
 
-@app.command()
-def explain(
-    kpi: Annotated[str, typer.Argument(metavar="KPI", help="A KPI's id, such as traffic_speed.")],
-    unit: Annotated[str, typer.Argument(metavar="UNIT", help="A unit's, a former district's or the place's code.")],
-    at: Annotated[
-        str, typer.Argument(metavar="[AT]", help="2026-11-24T07:00 (the place's own time) or ms UTC; or the newest.")
-    ] = "",
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`: journal and history.")] = None,
-    journal: Annotated[
-        str, typer.Option("--journal", envvar="IOC_JOURNAL", help="sqlite:///PATH or kafka://host:port[,host:port]")
-    ] = "",
-    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
-    definitions: OverlayOption = None,
-    messages: Annotated[
-        int, typer.Option("--messages", min=0, max=10_000, help="How many messages to list.")
-    ] = MESSAGES_LISTED,
-    as_json: Annotated[bool, typer.Option("--json", help="The explanation as one JSON object.")] = False,
-) -> None:
-    """Con số này từ đâu / where a number comes from: window, formula, sources, raw messages, and the value worked out
-    again from them; exit code 1 when that differs or there is none. Reads only: live is not disturbed."""
-    if data is not None and definitions is None and (data / "definitions").is_dir():
-        definitions = data / "definitions"  # what `ioc up` takes from there
-    loaded = load_all(definitions)
-    catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
-    if data is not None or not database:
-        database, journal = _embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
-    question = Question(kpi, unit, parse_moment("AT", at, loaded.place.zone) if at else None, messages)
-    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
-    try:
-        told = asyncio.run(Lineages(store, catalogue, journal).explain(question))
-    except NothingToExplain as reason:
-        print(reason, file=sys.stderr)
-        raise typer.Exit(1 if kpi in catalogue.kpis and scope_of(catalogue, unit) else 2) from reason
-    except Unavailable as reason:
-        raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
-    finally:
-        store.close()
-    if as_json:
-        print(msgspec.json.encode(told).decode())
-    else:
-        print_explanation(console, told, catalogue.zone_ms)
-    if not told.recomputed.matches:
-        raise typer.Exit(1)
-
-
-def _embedded_database(data: Path | None) -> str:
+def embedded_database(data: Path | None) -> str:
+    """The database of `ioc up` in a data folder; raises SettingsError when there is none."""
     if data is None:
         raise SettingsError("--data DIR hoặc / or --database URL: nói số liệu ở đâu / say where the figures are")
     path = data / "history.sqlite"

@@ -25,9 +25,16 @@ class MemoryLive:
             self._news.raise_()
         return self._state.sequence
 
+    def renewed(self) -> bool:
+        return False
+
     def renumber(self, sequence: int) -> None:
         """Go on from another number, before anybody looks (streams.sync)."""
         self._state.renumber(sequence)
+
+    def skip_to(self, sequence: int) -> None:
+        """Leave out numbers that were others' changes (streams.sync)."""
+        self._state.skip_to(sequence)
 
     async def since(self, epoch: str, sequence: int) -> Delta:
         self._check()

@@ -25,7 +25,7 @@ from streams.intake import Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
 from streams.pane import EMPTY, Ints, PaneRing, slack_of
 from streams.pane_store import pane_rows, restore_panes
-from streams.partial import pack_partial
+from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
 from streams.verdict import Flags, Readings, Verdict, identities, judge
@@ -33,6 +33,9 @@ from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
+TICKETS_KEPT_MS = 36 * 3_600_000
+"""A ticket lives through its day, however short the longest lateness is."""
+
 
 
 _encode_values = msgspec.msgpack.Encoder().encode
@@ -103,7 +106,7 @@ class Partition:
         self._numbered = (0, 0, 0)
         self._silence_checked_at = recovered.at
         self._kept_house_at = recovered.at or now
-        self._expected = recovered.offset
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
         self._settled = (self.offset, recovered.ordinal)
         self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
@@ -192,6 +195,10 @@ class Partition:
         """Carry out a person's command; raises CommandRefused in words."""
         self._alerts.apply(command, now)
         self._applied.append((command.id, now))
+
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed."""
+        return self._alerts.open()
 
     def has_alert(self, alert: str) -> bool:
         """Whether the alert is open in this partition."""
@@ -375,9 +382,10 @@ class Partition:
                 continue
             kpi = self._catalogue.kpis[values[0].kpi]
             closed = all(value.state != "provisional" for value in values)
-            partial = pack_partial(kpi.id, self.number, frame, self._catalogue, closed)
+            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes, closed)
             beat.partials.append(partial)
-            self._partials[kpi.id, frame.end] = partial
+            before = self._partials.get((kpi.id, frame.end))
+            self._partials[kpi.id, frame.end] = partial if before is None else amended_partial(before, partial)
             for value in values:
                 if value.state != "provisional":
                     self._values.append(value)
@@ -411,19 +419,28 @@ class Partition:
     def _check_silence(self, beat: Beat, now: int) -> None:
         """A source that never said anything usable is not silent: its rejections are what shows."""
         beat.silent = {}
-        columns, names = self._sources.columns, self._sources.names
-        rules: dict[str, list[str]] = {}
-        for rule in self._catalogue.rules.values():
-            if rule.silent:
-                rules.setdefault(rule.silent, []).append(rule.id)
-        seen, online = columns["last_seen"].tolist(), columns["online"].tolist()
-        for source in self._sources.spoken():
-            unit, kind, name = names[source]
-            last_seen, is_online = seen[source], bool(online[source])
-            for rule_id in rules.get(kind, ()):
-                self._alerts.observe_silence(rule_id, unit, name, last_seen if is_online else 0, now)
-            if kind in self._catalogue.kinds and self._catalogue.kinds[kind].is_silent(last_seen, is_online, now):
-                beat.silent[f"{unit}/{kind}/{name}"] = last_seen
+        for kind in self._catalogue.kinds.values():
+            rules = [rule for rule in self._catalogue.rules.values() if rule.silent == kind.id]
+            sources, last_seen = self._sources.spoken(kind.id)
+            limits_ms = [kind.silent_ms, *(rule.silent_s * 1000 for rule in rules)]
+            least = min(limit for limit in limits_ms if limit) if any(limits_ms) else 0
+            # Nearly all have just spoken: only of the others, and of those that were silent, is anything to be said.
+            quiet = np.flatnonzero(now - last_seen > least) if least else np.zeros(0, np.int64)
+            for source, heard in zip(sources[quiet].tolist(), last_seen[quiet].tolist(), strict=True):
+                unit, _, name = self._sources.names[source]
+                if kind.silent_ms and now - heard > kind.silent_ms:
+                    beat.silent[f"{unit}/{kind.id}/{name}"] = self._sources.last_seen(source)
+                for rule in rules:
+                    self._alerts.observe_silence(rule.id, unit, name, heard, now)
+            for rule in rules:
+                self._hear_again(kind.id, rule.id, now)
+
+    def _hear_again(self, kind: str, rule: str, now: int) -> None:
+        """Tell the alerts of a silence rule of sources that they still watch and that may be speaking again."""
+        for unit, device in self._alerts.watched(rule):
+            source = self._sources.index.get((unit, kind, device))
+            if source is not None:
+                self._alerts.observe_silence(rule, unit, device, self._sources.heard(source), now)
 
     def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
         """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
@@ -483,8 +500,9 @@ class Partition:
             open_values=_encode_values(still_open),
             beats=beats,
             snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = offset
+        self._expected, self._expected_at = offset, now
         self._clear_checkpoint()
         return result
 
@@ -494,13 +512,12 @@ class Partition:
         for seen in self._seen:
             seen.drop(now)
         lateness = int(self._catalogue.lateness_ms.max())
-        self._tickets_done = self._tickets.forget(now - 2 * lateness)
+        self._tickets_done = self._tickets.forget(now - max(2 * lateness, TICKETS_KEPT_MS))
         newest = self._clocks.newest
         for book in self._books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]
-            known = span[span != EMPTY]
-            if len(known):
-                book.forget(int(known.min()) - int(self._catalogue.lateness_ms[book.kind_index]) - 2 * book.reach_ms)
+            kept_ms = int(self._catalogue.lateness_ms[book.kind_index]) + 2 * book.reach_ms
+            book.forget(np.where(span == EMPTY, 0, span - kept_ms))
         dropped = {}
         for name, ring in self._rings.items():
             tags = ring.tag[: len(ring.row_keys)]

@@ -14,7 +14,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
 from streams.measure import combine
 from streams.pane import EMPTY, concatenate, group
-from streams.partial import Share, cells_of, unpack_share
+from streams.partial import Share, amended, cells_of, picked, unpack_share
 from streams.partition import Beat
 from streams.window import Closed
 
@@ -25,11 +25,16 @@ HOUSEKEEPING_MS = 60_000
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True):
-    """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked)."""
+    """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked).
+
+    `generation` is that of the consumer group in which its worker got the partition: a worker that was stopped and
+    does not know yet that it lost it speaks for an older one, and is not heard.
+    """
 
     partition: int
     partials: list[Partial]
     silent: dict[str, int] | None
+    generation: int = 0
 
 
 class _Standing(msgspec.Struct, array_like=True):
@@ -55,9 +60,10 @@ class RollUp:
         self._closed: dict[tuple[str, str, int], Closed] = {}
         self._newest: dict[tuple[str, str], Value] = {}
         self._silent: dict[int, dict[str, int]] = {}
+        self._generations: dict[int, int] = {}
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
-        self._expected = recovered.offset
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self._beats = max(recovered.offset, 0)
         self._kept_house_at = recovered.at or now
         self._clear_checkpoint()
@@ -94,12 +100,17 @@ class RollUp:
                 continue
             share = unpack_share(partial)
             key = (partial.kpi, partial.end)
-            self._shares.setdefault(key, {})[share.partition] = share
+            shares = self._shares.setdefault(key, {})
+            before = shares.get(share.partition)
+            shares[share.partition] = amended(before, share) if before is not None and partial.is_patch else share
             self._told[key] = now
             self._dirty.add(key)
 
     def report(self, report: Report, now: int) -> None:
-        """Take one partition's report of a beat in."""
+        """Take one partition's report of a beat in, unless its worker has lost the partition since."""
+        if report.generation < self._generations.get(report.partition, 0):
+            return
+        self._generations[report.partition] = report.generation
         self.receive(report.partials, now)
         if report.silent is not None:
             self._silent[report.partition] = report.silent
@@ -117,13 +128,17 @@ class RollUp:
         self._alerts.apply(command, now)
         self._applied.append((command.id, now))
 
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed."""
+        return self._alerts.open()
+
     def has_alert(self, alert: str) -> bool:
         return any(known.id == alert for known in self._alerts.open())
 
     def evaluate(self, now: int) -> Beat:
         """Merge what changed; step the place's own alerts."""
         beat = Beat(ROLL_UP, now)
-        for kpi, end in sorted(self._dirty, key=lambda key: key[1]):
+        for kpi, end in sorted(self._dirty, key=lambda key: (key[1], key[0])):
             self._merge(beat, kpi, end)
         self._dirty.clear()
         self._step_alerts(beat, now)
@@ -135,14 +150,20 @@ class RollUp:
 
     def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
         kpi = self._catalogue.kpis[kpi_id]
-        shares = list(self._shares[kpi_id, end].values())
-        scopes = np.array([scope for share in shares for scope in share.scopes], dtype=np.int64)
-        if not len(scopes):
+        catalogue, shares = self._catalogue, list(self._shares[kpi_id, end].values())
+        named = [catalogue.unit_index.get(unit, -1) for share in shares for unit in share.units]
+        known_units = np.flatnonzero(np.array(named, dtype=np.int64) >= 0)
+        if not len(known_units):
             return
-        cells = group(concatenate([cells_of(share) for share in shares]), scopes, len(self._catalogue.scope_codes))
+        units = np.array(named, dtype=np.int64)[known_units]
+        told = picked(concatenate([cells_of(share) for share in shares]), known_units)
+        districts = catalogue.scope_of_unit[units]
+        by_district = group(told, districts, len(catalogue.scope_codes) - 1)
+        whole = group(told, np.zeros(len(units), np.int64), 1)
+        cells = concatenate([by_district, whole])
         values = combine(kpi, cells)
         closed = all(share.is_closed for share in shares)
-        for scope in np.unique(scopes).tolist():
+        for scope in [*np.unique(districts).tolist(), len(catalogue.scope_codes) - 1]:
             raw = float(values[scope])
             newest = int(cells.last_time[scope])
             value = self._value(
@@ -219,7 +240,8 @@ class RollUp:
             pending_holds=self._alerts.packed_holds(),
             open_values=msgspec.msgpack.encode(standing),
             snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = self._beats
+        self._expected, self._expected_at = self._beats, now
         self._clear_checkpoint()
         return result

@@ -43,6 +43,7 @@ from streams.checkpoint import (
     TicketRow,
 )
 from streams.numbering import Gap
+from streams.partial import amended_partial
 from streams.source import Sources
 from streams.sql_tables import (
     AlertStepTable,
@@ -86,6 +87,7 @@ UNMERGED_MS = 120_000
 """The roll-up's checkpoint is at most seconds behind the partitions': shares written since then are merged again."""
 
 KEYS_A_QUERY = 200
+ROWS_A_PART = 50_000
 MAIL_TRIES = 30
 Row = Mapping[str, Any]
 Table = type[SQLModel]
@@ -160,6 +162,8 @@ class SqlStore:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
         mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
+        if checkpoint.expected_at is not None:
+            mine &= table.c.at == checkpoint.expected_at
         return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
@@ -194,7 +198,23 @@ class SqlStore:
             heads[kpi, scope] = max(end, heads.get((kpi, scope), end))
         rows = [{"kpi": kpi, "scope": scope, "partition": number, "end": end} for (kpi, scope), end in heads.items()]
         self._put_rows(connection, HeadTable, rows, largest=("end",))
-        self._put(connection, PartialTable, checkpoint.partials, partition=number, at=checkpoint.at)
+        shares = [
+            {"kpi": partial.kpi, "end": partial.end, "cells": partial.cells, "partition": number, "at": checkpoint.at}
+            for partial in self._amended(connection, number, checkpoint.partials)
+        ]
+        self._put_rows(connection, PartialTable, shares)
+
+    def _amended(self, connection: Connection, partition: int, partials: Sequence[Partial]) -> list[Partial]:
+        """Shares as they are to be kept: patches are laid over what is there (streams.partial)."""
+        table = table_of(PartialTable)
+        result = []
+        for partial in partials:
+            if partial.is_patch:
+                mine = (table.c.kpi == partial.kpi) & (table.c.end == partial.end) & (table.c.partition == partition)
+                before = connection.execute(sa.select(table).where(mine)).one_or_none()
+                partial = partial if before is None else amended_partial(_partial(before), partial)
+            result.append(partial)
+        return result
 
     def _write_alerts(self, connection: Connection, checkpoint: Checkpoint) -> None:
         rows = [
@@ -372,7 +392,7 @@ class SqlStore:
         found = []
         for some in _in_parts(keys):
             query = sa.select(table).where(sa.tuple_(table.c.kpi, table.c.end).in_(some))
-            found += [_made(Partial, row) for row in connection.execute(query)]
+            found += [_partial(row) for row in connection.execute(query)]
         return found
 
     def _values_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Value]:
@@ -433,6 +453,32 @@ class SqlStore:
         table = table_of(ValueTable)
         mine = (table.c.kpi == kpi) & (table.c.scope == scope) & table.c.end.between(start, end)
         query = sa.select(table).where(mine, table.c.state != "provisional").order_by(table.c.end).limit(limit)
+        with self._reading() as connection:
+            return [_made(Value, row) for row in connection.execute(query)]
+
+    def closed_values(self, after: int, upto: int) -> Iterator[list[tuple[str, str, int, float | None, int]]]:
+        """KPI, scope, end, value and n of all closed windows that end in (after, upto] (ms UTC), in parts."""
+        table = table_of(ValueTable)
+        query = sa.select(table.c.kpi, table.c.scope, table.c.end, table.c.value, table.c.n).where(
+            table.c.end > after, table.c.end <= upto, table.c.state != "provisional"
+        )
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=ROWS_A_PART).execute(query)
+            for part in found.partitions():
+                yield [tuple(row) for row in part]
+
+    def offsets(self) -> dict[int, int]:
+        """For every partition (not the roll-up), the journal offset that its last checkpoint reached."""
+        table = table_of(CheckpointTable)
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
+            return {partition: max(offset, 0) for partition, offset in rows}
+
+    def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
+        """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & table.c.end.between(start, end) & (table.c.state != "provisional")
+        query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
 
@@ -741,6 +787,10 @@ def _all(connection: Connection, model: Table, *where: Any) -> Sequence[Any]:
 def _made(struct: Any, row: Any) -> Any:
     found = row._mapping
     return struct(**{name: found[name] for name in struct.__struct_fields__})
+
+
+def _partial(row: Any) -> Partial:
+    return Partial(row.kpi, row.end, row.cells)
 
 
 def _made_all(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:

@@ -24,11 +24,15 @@ class Closed(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC."""
+    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
+
+    `has_lost`: some panes of it have been given up already, by units that are far ahead of others.
+    """
 
     end: int
     cells: Cells
     values: Floats
+    has_lost: bool
 
 
 class WindowBook:
@@ -158,9 +162,10 @@ class WindowBook:
             *_offsets(frame.cells, unit),
         )  # fmt: skip
 
-    def forget(self, before: int) -> None:
-        """Drop what was said of windows that ended before `before`: nothing can amend them any more."""
-        old = [key for key in self.closed if key[1] < before]
+    def forget(self, before: Ints) -> None:
+        """Drop what was said of each unit's windows that ended before its `before`: nothing can amend them any more."""
+        limits = before.tolist()
+        old = [key for key in self.closed if key[1] < limits[key[0]]]
         for key in old:
             del self.closed[key]
 
@@ -181,7 +186,9 @@ class WindowBook:
                 cells = spread(cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
-        return Frame(end, cells, combine(self.kpi, cells))
+        oldest = (end + self._catalogue.zone_ms) // self.pane_ms - self.reach_ms // self.pane_ms
+        has_lost = any(ring.newest_pane - ring.size >= oldest for ring in self._rings)
+        return Frame(end, cells, combine(self.kpi, cells), has_lost)
 
     def _aqi_cells(self, end: int) -> Cells:
         """The hour's VN_AQI of each station, as cells of sources merged by unit."""

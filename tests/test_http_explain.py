@@ -8,13 +8,13 @@ from typing import Any, get_type_hints
 import msgspec
 import pytest
 from gateway_client import Site, served
+from told import Message
 from typing_extensions import is_typeddict
 from whole_processor import WholeProcessor
 
 from control_center.http_explain import ExplainAnswer
 from control_center.http_gateway import GatewaySettings, build_gateway
 from sensors.errors import SettingsError
-from sensors.packing import Message
 from streams.explanation import Explanation
 from streams.memory_live import MemoryLive
 from streams.toml_catalogue import load_all
@@ -36,8 +36,7 @@ async def processor(tmp_path: Path) -> AsyncIterator[WholeProcessor]:
     made = WholeProcessor(DEFINITIONS, tmp_path, T0, 4)
     for step in range(12):
         now = T0 + step * MINUTE
-        await made.hear([Message(f"ioc/{UNIT}/traffic/cam-1", speed(now, 30 + step), now)], now)
-        made.beat(now)
+        await made.live([Message(f"ioc/{UNIT}/traffic/cam-1", speed(now, 30 + step), now)], now)
     yield made
     await made.close()
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
+from told import Message
 from whole_processor import WholeProcessor
 
-from sensors.packing import Message
 from streams.catalogue import compile_catalogue
 from streams.explanation import Explanation
 from streams.journal_lineage import Lineages, NothingToExplain, Question
@@ -67,8 +67,7 @@ class World:
 
     async def tell(self, now: int, *messages: tuple[str, bytes] | tuple[str, bytes, bool]) -> None:
         """Messages received at `now`, and the beat that follows."""
-        await self.processor.hear([Message(one[0], one[1], now, len(one) > 2) for one in messages], now)
-        self.processor.beat(now)
+        await self.processor.live([Message(one[0], one[1], now, len(one) > 2) for one in messages], now)
 
     async def explain(self, kpi: str, scope: str = A, at: int | None = None, messages: int = 200) -> Explanation:
         return await self.lineages.explain(Question(kpi, scope, at, messages))
