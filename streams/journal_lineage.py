@@ -14,12 +14,12 @@ from sensors.journal import JournalReader, Record
 from sensors.kafka_journal import KafkaJournalReader
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat import Value
-from streams.catalogue import Catalogue, reach_ms
+from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
-from streams.clock import unpack
 from streams.explanation import Explanation, Text
 from streams.kpi import Kpi
 from streams.lineage import Lineage
+from streams.partial import unpack_share
 from streams.provenance import Asked, Part, explained, scope_of, units_of, window_end
 from streams.roll_up import standing_values
 from streams.sql_store import SqlStore, Standing
@@ -114,7 +114,7 @@ class Lineages:
         units = units_of(self._catalogue, question.scope)
         parts = self._parts(kpi, units, value.end, standings)
         notes = _other_window(upto, value) if question.at is not None else []
-        open_units = self._open_units(kpi, value, units, parts, standings)
+        open_units = self._open_units(value, units, parts)
         return Asked(kpi, question.scope, units, question.at, value, parts, open_units), standings, notes
 
     def _newest(self, kpi: Kpi, scope: str, upto: int, standings: list[Standing]) -> Value | None:
@@ -146,26 +146,14 @@ class Lineages:
                 last = max((last for _, last in units.values()), default=-1)
                 yield Stretch(one.partition, first, max(last, one.offset - 1) if still else last, units, still)
 
-    def _open_units(
-        self, kpi: Kpi, value: Value, units: frozenset[str], parts: dict[str, Part], standings: list[Standing]
-    ) -> dict[int, frozenset[str]]:
-        """What was merged may hold units that have not said this window themselves yet: by partition, those that have
-        been observed since it began and have not closed it."""
+    def _open_units(self, value: Value, units: frozenset[str], parts: dict[str, Part]) -> dict[int, frozenset[str]]:
+        """What was merged may hold units that have not said this window themselves yet: by partition, as the shares
+        that were merged name them."""
         if value.scope in units:
             return {}
-        found, merged = {}, self._store.partitions_merged(kpi.id, value.end)
-        for one in standings:
-            if one.partition not in merged:
-                continue
-            clock = unpack(one.clock)
-            newest, closed = clock.newest, clock.closed.get(kpi.id, {})
-            found[one.partition] = frozenset(
-                unit
-                for unit in units - parts.keys()
-                if newest.get(f"{kpi.kind}/{unit}", (0, 0))[0] >= value.end - reach_ms(kpi)
-                and closed.get(unit, 0) < value.end
-            )
-        return found
+        shares, _ = self._store.shares([(value.kpi, value.end)])
+        told = [unpack_share(share) for share in shares]
+        return {share.partition: units & frozenset(share.units) - parts.keys() for share in told}
 
     async def _read(self, reader: JournalReader, stretch: Stretch, lineage: Lineage, notes: list[Text]) -> bool:
         """Read a stretch, and what comes before it, into `lineage`; True when a bound was reached before its end."""

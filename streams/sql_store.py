@@ -94,13 +94,11 @@ Table = type[SQLModel]
 
 
 class Standing(NamedTuple):
-    """Where a partition stands as of its checkpoint: the next journal offset it wants, its open windows and its clock,
-    both packed (streams.checkpoint)."""
+    """Where a partition stands as of its checkpoint: the next journal offset it wants, and its open windows, packed."""
 
     partition: int
     offset: int
     open_values: bytes
-    clock: bytes
 
 
 class SqlStore:
@@ -491,17 +489,10 @@ class SqlStore:
         with self._reading() as connection:
             return [(row.partition, _made(Value, row)) for row in connection.execute(sa.select(table).where(mine))]
 
-    def partitions_merged(self, kpi: str, end: int) -> set[int]:
-        """The partitions whose shares of a window have been told to the roll-up."""
-        table = table_of(PartialTable)
-        query = sa.select(table.c.partition).where(table.c.kpi == kpi, table.c.end == end)
-        with self._reading() as connection:
-            return set(connection.execute(query).scalars())
-
     def standings(self) -> list[Standing]:
         """Where every partition stands, and the roll-up, whose offset counts beats."""
         table = table_of(CheckpointTable)
-        query = sa.select(table.c.partition, table.c.offset, table.c.open_values, table.c.clock)
+        query = sa.select(table.c.partition, table.c.offset, table.c.open_values)
         with self._reading() as connection:
             return [Standing(*row) for row in connection.execute(query)]
 
