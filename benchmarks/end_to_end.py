@@ -2,11 +2,11 @@
 
     python benchmarks/end_to_end.py [--rate 5000] [--seconds 30]
 
-It starts `ioc up --no-simulate` on a folder of its own. The generator speaks MQTT over a raw socket (paho's own cost
-would be measured instead of ours) and sends at an even rate, every reading stamped with the moment of sending. A
-message counts as shown when a frame brings the place's mean flow with an `as` (newest observed time) that is not
-older. Printed: messages/s by PUBACK and by the ledger, p50 and p99 of publish → frame, CPU and RSS of each process
-while under load and then idle, and at 200 messages/s.
+It starts `ioc up --no-simulate` on a folder of its own. The generator (generator.py) speaks MQTT over a raw socket and
+sends at an even rate, every reading stamped with the moment of sending. A message counts as shown when a frame brings
+the place's mean flow with an `as` (newest observed time) that is not older. Printed: messages/s by PUBACK and by the
+ledger, p50 and p99 of publish → frame, CPU and RSS of each process and of this one, generator and client, under load,
+idle, and at 200 messages/s.
 """
 
 import argparse
@@ -25,78 +25,15 @@ from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
+# ruff: noqa: E402
+from generator import TICK_S, Generator
 from up_process import Centre
 
-UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838", "06652", "06676", "07192", "06811"]
-SOURCES = 600
 KEY = "k:traffic_flow@22"
-INFLIGHT_MAX = 20_000
-TICK_S = 0.01
+PROCESSES = {"broker": "nats-server", "bridge": "bridge", "engine": "engine"}
 SHOWN_WAIT_S = 20.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def _text(value: str) -> bytes:
-    return len(value).to_bytes(2, "big") + value.encode()
-
-
-def _packet(kind: int, body: bytes) -> bytes:
-    length, header = len(body), bytearray([kind])
-    while True:
-        length, digit = divmod(length, 128)
-        header.append(digit | (128 if length else 0))
-        if not length:
-            return bytes(header) + body
-
-
-class Generator:
-    """One MQTT 3.1.1 connection that publishes with QoS 1 and counts PUBACKs."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.acknowledged = 0
-        self.sent_at: list[int] = []
-
-    async def open(self, port: int) -> None:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
-        self._writer.write(_packet(0x10, _text("MQTT") + b"\x04\x02\x00\x00" + _text("generator")))
-        assert (await self._reader.readexactly(4))[:1] == b"\x20"
-        self._acknowledgements = asyncio.create_task(self._count())
-
-    async def _count(self) -> None:
-        held = b""
-        while chunk := await self._reader.read(65_536):
-            held += chunk
-            whole = len(held) // 4  # a PUBACK is four bytes, and nothing else comes
-            self.acknowledged += whole
-            held = held[whole * 4 :]
-
-    async def run(self, rate: float, seconds: float) -> None:
-        """Send at an even rate; slower when the broker holds back its acknowledgements."""
-        started = time.perf_counter()
-        total = int(rate * seconds)
-        begin = self.sent
-        while self.sent - begin < total:
-            due = min(total, int((time.perf_counter() - started) * rate)) - (self.sent - begin)
-            due = min(due, INFLIGHT_MAX - (self.sent - self.acknowledged))
-            if due > 0:
-                now = time.time_ns() // 1_000_000
-                self._writer.write(b"".join(self._message(self.sent + offset, now) for offset in range(due)))
-                self.sent += due
-                self.sent_at += [now] * due
-                await self._writer.drain()
-            await asyncio.sleep(TICK_S)
-        while self.acknowledged < self.sent:  # noqa: ASYNC110 - nobody signals: the socket is counted
-            await asyncio.sleep(TICK_S)
-
-    def _message(self, number: int, now: int) -> bytes:
-        source = number % SOURCES
-        topic = f"ioc/{UNITS[source % len(UNITS)]}/traffic/s{source}"
-        # A millisecond is one reading of a source: later ones of the same tick get their own.
-        stamp = now + number // SOURCES % 2
-        payload = b'[{"n":"flow","u":"{veh}/h","t":%.3f,"v":%d}]' % (stamp / 1000, number % 900)
-        return _packet(0x32, _text(topic) + (number % 65_535 + 1).to_bytes(2, "big") + payload)
 
 
 class Wall:
@@ -132,8 +69,8 @@ def latencies(sent_at: list[int], shown: list[tuple[int, int]]) -> np.ndarray[An
 def usage(centre: Centre) -> dict[str, tuple[float, float]]:
     """CPU seconds so far and RSS in MB, by process."""
     found = {}
-    for name, word in (("broker", "nats-server"), ("bridge", "bridge"), ("engine", "engine")):
-        pid = centre.pid(word)
+    processes = {name: centre.pid(word) for name, word in PROCESSES.items()}
+    for name, pid in {**processes, "generator": os.getpid()}.items():
         assert pid is not None
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -166,16 +103,16 @@ async def phase(
         cells += [f"{half:.0f}", f"{most:.0f}", f"{len(late):,}/{count:,}"]
     else:
         cells += ["–", "–", "–"]
-    for process in ("broker", "bridge", "engine"):
-        share = (after[process][0] - before[process][0]) / took * 100
-        cells.append(f"{share:.0f} % / {after[process][1]:.0f} MB")
+    for process, (seconds_after, rss) in after.items():
+        used = seconds_after - before[process][0]
+        each = f" / {used / count * 1e6:.0f} µs" if count else ""
+        cells.append(f"{used / took * 100:.0f} %{each} / {rss:.0f} MB")
     table.add_row(*cells)
 
 
 async def measure(centre: Centre, rates: list[float], seconds: float) -> Table:
-    table = Table(
-        "phase", "messages/s", "p50 ms", "p99 ms", "shown/sent", "broker CPU/RSS", "bridge CPU/RSS", "engine CPU/RSS"
-    )
+    used = [f"{name}: CPU / a message / RSS" for name in (*PROCESSES, "generator")]
+    table = Table("phase", "messages/s", "p50 ms", "p99 ms", "shown/sent", *used)
     generator, wall = Generator(), Wall(centre.port)
     await generator.open(centre.mqtt_port)
     watching = asyncio.create_task(wall.run())
@@ -186,7 +123,7 @@ async def measure(centre: Centre, rates: list[float], seconds: float) -> Table:
     ledger = await asyncio.to_thread(centre.settled, 0)
     while ledger["received"] < generator.sent or ledger["in_flight"]:
         ledger = await asyncio.to_thread(centre.settled, 0)
-    console = Console(width=150)
+    console = Console(width=180)
     console.print(f"published and acknowledged {generator.acknowledged:,}; ledger: {ledger}")
     watching.cancel()
     return table
@@ -200,7 +137,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Centre(Path(folder) / "data", "--no-simulate") as centre:
         centre.ready()
         table = asyncio.run(measure(centre, options.rate or [200, 5_000], options.seconds))
-        Console(width=150).print(table)
+        Console(width=180).print(table)
 
 
 if __name__ == "__main__":

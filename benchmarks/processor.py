@@ -1,10 +1,12 @@
 """The processor alone, journal → KPI, beside a textbook Faust app and plain Python loops, in one run.
 
-    python benchmarks/processor.py [--messages 400000]
+    python benchmarks/processor.py [--messages 400000] [--with-contenders]
 
 Every contender counts and sums the same trace by unit and 10 s of event time. `ours` reads a SQLite journal and does it
 with ledger, duplicate check, checkpoints (SQLite, fsync) and recovery data on; the loops keep nothing. Textbook Faust
 runs on a real Kafka where one is installed (tests/servers.py), and on a channel. CPU is of this process, all threads.
+`--with-contenders` installs Quix Streams and Bytewax into throw-away environments and runs them as processes of their
+own. The trace has late messages and such that come twice (speed_trace.py); the last columns say what each made of them.
 """
 
 import argparse
@@ -25,9 +27,11 @@ from rich.table import Table
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 # ruff: noqa: E402
+import contender_venv
 import textbook_faust
 from servers import Absent, start_kafka
-from speed_trace import WINDOW_MS, Message, batches, expected, messages
+from speed_trace import WINDOW_MS, Message, batches, messages
+from speed_verdict import Verdict, judge
 
 from sensors.batch import decode
 from sensors.kind import Kind
@@ -147,18 +151,17 @@ def with_cpu(run: Callable[[], tuple[Cells, float]]) -> tuple[Cells, float, floa
 
 
 class Result(NamedTuple):
-    """One contender: messages/s, µs of this process's CPU a message, windows wrong or missing."""
+    """One contender: messages/s, µs of its process's CPU a message, and how right its windows are."""
 
     name: str
     rate: float
     cpu_us: float
-    wrong: int
+    verdict: Verdict
 
 
 def measured(name: str, trace: list[Message], run: Callable[[], tuple[Cells, float, float]]) -> Result:
     cells, took, cpu = run()
-    wrong = sum(cells.get(key) != value for key, value in expected(trace).items())
-    return Result(name, len(trace) / took, cpu / len(trace) * 1e6, wrong)
+    return Result(name, len(trace) / took, cpu / len(trace) * 1e6, judge(trace, cells))
 
 
 def on_a_real_kafka(trace: list[Message], folder: str) -> Result | None:
@@ -174,11 +177,27 @@ def on_a_real_kafka(trace: list[Message], folder: str) -> Result | None:
         server.remove()
 
 
+def in_environments_of_their_own(trace: list[Message], folder: Path) -> list[Result]:
+    contenders = {
+        "Quix Streams 3.28 on Kafka": contender_venv.quix,
+        "Bytewax 0.21, input in memory": contender_venv.bytewax,
+    }
+    results = []
+    for name, run in contenders.items():
+        try:
+            results.append(measured(name, trace, lambda run=run: run(trace, folder)))  # type: ignore[misc]
+        except Absent as absent:
+            print(f"SKIPPED: {name}: {absent}")
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=400_000)
     parser.add_argument("--faust-messages", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--with-contenders", action="store_true", help="also Quix Streams and Bytewax, by pip")
+    parser.add_argument("--contender-messages", type=int, default=100_000)
     options = parser.parse_args()
     trace = messages(options.messages)
     short = trace[: options.faust_messages]
@@ -190,16 +209,23 @@ def main() -> None:
                 "textbook Faust on a channel (no Kafka)", short,
                 lambda: with_cpu(lambda: asyncio.run(textbook_faust.on_a_channel(short))),
             ),
+            *(
+                in_environments_of_their_own(trace[: options.contender_messages], Path(folder))
+                if options.with_contenders else []
+            ),
             measured("json + dict loop", trace, lambda: timed(lambda: json_dict_loop(trace))),
             measured("msgspec + dict loop", trace, lambda: timed(lambda: msgspec_dict_loop(trace))),
             measured("ours", trace, lambda: asyncio.run(ours(trace, Path(folder), options.partitions))),
         ]  # fmt: skip
     shown = [result for result in results if result is not None]
-    table = Table("contender", "messages/s", "µs CPU/message", "windows wrong", f"× {shown[0].name}")
+    table = Table(
+        "contender", "messages/s", "µs CPU/message", f"× {shown[0].name}", "windows missing / wrong", "late handled",
+        "duplicates counted",
+    )  # fmt: skip
     for result in shown:
         ratio = result.rate / shown[0].rate
-        table.add_row(result.name, f"{result.rate:,.0f}", f"{result.cpu_us:.2f}", str(result.wrong), f"{ratio:.1f}")
-    console = Console(width=120)
+        table.add_row(result.name, f"{result.rate:,.0f}", f"{result.cpu_us:.2f}", f"{ratio:.1f}", *result.verdict.row())
+    console = Console(width=150)
     console.print(table)
     console.print(f"peak RSS of the whole run {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 

@@ -41,7 +41,7 @@ def read_refusals(log: Path, position: int) -> tuple[list[tuple[int, Refusal]], 
 
 async def follow_refusals(log: Path, store: SqlStore, clock: Callable[[], int]) -> None:
     """Record what the log says, for ever; the database keeps how far it has been read."""
-    position = await asyncio.to_thread(store.refusals_read_to)
+    position = await _patient_position(store)
     while True:
         found, after = await asyncio.to_thread(read_refusals, log, position)
         if after != position:
@@ -52,3 +52,11 @@ async def follow_refusals(log: Path, store: SqlStore, clock: Callable[[], int]) 
                 await asyncio.sleep(LOOK_S)
                 continue
         await asyncio.sleep(LOOK_S)
+
+
+async def _patient_position(store: SqlStore) -> int:
+    while True:
+        try:
+            return await asyncio.to_thread(store.refusals_read_to)
+        except Unavailable:
+            await asyncio.sleep(LOOK_S)

@@ -2,12 +2,14 @@
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 import typer
 
 from control_center import commands as control_center_commands
 from control_center import embedded_commands, replay_commands
+from control_center.forgiving_stream import ForgivingStream
 from sensors import commands as sensors_commands
 from sensors.errors import DefinitionError, SettingsError
 from simulators import commands as simulators_commands
@@ -38,7 +40,7 @@ def main() -> None:
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, ForgivingStream(sys.stderr))),
     )
     try:
         app()

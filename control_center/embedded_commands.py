@@ -17,12 +17,14 @@ import typer
 from rich.console import Console
 
 from control_center.argon2_accounts import hash_password
+from control_center.broker_watch import BROKER, room_on, watch_broker
 from control_center.embedded_engine import PARTITIONS, EngineSettings, run_engine
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from sensors import nats_broker
-from sensors.errors import SettingsError
+from sensors.disk_room import DiskGauge, limits_of, room_of
+from sensors.errors import SettingsError, Unavailable
 from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
 from streams.smtp_outbox import smtp_settings
@@ -92,13 +94,18 @@ def _prepare(data: Path, mqtt_port: int | None, port: int) -> str | None:
     return password
 
 
-def _children(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate: bool, first: bool) -> list[Child]:
+def _children(
+    data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate: bool, first: bool, gauge: DiskGauge
+) -> list[Child]:
     python = [sys.executable, "-m", "control_center.console"]
     url = mqtt or f"mqtt://{HOST}:{mqtt_port}"
     children = []
 
     async def broker_listens() -> None:
         await port_answers(HOST, mqtt_port)
+
+    async def has_room() -> None:
+        await room_on(gauge)
 
     async def gateway_listens() -> None:
         await port_answers(HOST, port)
@@ -107,8 +114,8 @@ def _children(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate:
     if mqtt is None:
         config = nats_broker.write_config(data / "broker", mqtt_port)
         broker_log = data / "broker.log"
-        children.append(Child("broker", nats_broker.command(config), broker_log))
-        engine += ["--broker-log", str(broker_log)]
+        children.append(Child(BROKER, nats_broker.command(config), broker_log, has_room))
+        engine += ["--broker-log", str(broker_log), "--mqtt-port", str(mqtt_port)]
     children.append(Child("engine", engine, data / "engine.log", environment=FRUGAL))
     journal = EngineSettings(data, HOST, port).journal
     bridge = [*python, "bridge", "--mqtt", url, "--journal", f"sqlite:///{journal}", "--partitions", str(PARTITIONS)]
@@ -118,6 +125,11 @@ def _children(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate:
         city += ["--backfill", "3h"] if first else ["--backfill", "0h"]
         children.append(Child("city", city, data / "city.log", gateway_listens))
     return children
+
+
+def _free_mb(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return room_of(there).free >> 20
 
 
 def _healthy(port: int) -> bool:
@@ -133,8 +145,10 @@ def _wait_until_healthy(port: int, is_over: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-async def _supervise(children: list[Child], port: int) -> None:
+async def _supervise(children: list[Child], port: int, gauge: DiskGauge) -> None:
     supervisor = Supervisor(children)
+    has_broker = children[0].name == BROKER
+    watch = asyncio.create_task(watch_broker(supervisor, gauge, HOST, port)) if has_broker else None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, supervisor.stop)
@@ -149,6 +163,11 @@ async def _supervise(children: list[Child], port: int) -> None:
         console.print(f"[bold]Lãnh đạo / leader[/]   {base}/leader")
         console.print(f"[bold]API[/]                 {base}/openapi.json   {base}/ready   {base}/metrics")
         console.print("Ctrl-C để dừng / to stop")
+    await asyncio.wait([running] if watch is None else [running, watch], return_when=asyncio.FIRST_COMPLETED)
+    if watch is not None and not watch.cancel():
+        supervisor.stop()
+        await running
+        watch.result()
     await running
 
 
@@ -164,10 +183,17 @@ def up(
     folder = data or default_data()
     try:
         first = not (folder / "journal.sqlite").exists()
+        gauge = DiskGauge(folder, limits_of())
         password = _prepare(folder, None if mqtt else mqtt_port, port)
+        children = _children(folder, port, mqtt_port, mqtt, simulate, first, gauge)
     except SettingsError as reason:
         console.print(f"[red]{reason}[/]", highlight=False)
         raise typer.Exit(2) from reason
+    except (Unavailable, OSError) as reason:
+        free = _free_mb(folder)
+        why = f"chưa mở được, đĩa còn {free} MB / cannot be opened now, {free} MB left on its disk"
+        console.print(f"[red]--data {folder}: {why}: {reason}[/]", highlight=False)
+        raise typer.Exit(1) from reason
     console.print(f"Dữ liệu / data: {folder}", highlight=False)
     if password is not None:
         console.print(
@@ -180,7 +206,7 @@ def up(
             "Thành phố mô phỏng chạy cả ngày đêm, không phải số liệu thật / a simulated city, round the clock: "
             "no real data (--no-simulate)"
         )
-    asyncio.run(_supervise(_children(folder, port, mqtt_port, mqtt, simulate, first), port))
+    asyncio.run(_supervise(children, port, gauge))
 
 
 @app.command(hidden=True)
@@ -188,10 +214,11 @@ def engine(
     data: Annotated[Path, typer.Option("--data")],
     port: PortOption = 8080,
     broker_log: Annotated[Path | None, typer.Option("--broker-log")] = None,
+    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port")] = None,
 ) -> None:
     """The engine process of `ioc up`."""
     import uvloop
 
     overlay = data / "definitions"
-    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log)
+    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt_port)
     uvloop.run(run_engine(settings))

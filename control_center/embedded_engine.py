@@ -19,32 +19,37 @@ import structlog
 import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
+from control_center.embedded_processor import process
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
-from sensors.sqlite_journal import SqliteJournal
+from sensors.disk_room import DiskGauge, limits_of
+from sensors.mqtt_probe import MqttProbe
 from sensors.system_clock import now_ms
-from streams.catalogue import compile_catalogue
-from streams.faust_worker import EmbeddedWorker
+from streams.disk_watch import FaultWatch, broker_source, disk_source
 from streams.memory_live import MemoryLive
 from streams.smtp_outbox import send_due_mails
 from streams.sql_store import SqlStore
-from streams.summary_schedule import keep_summaries
 from streams.toml_catalogue import load_all
 
 PARTITIONS = 4
+BROKER_HOST = "127.0.0.1"
 TRIM_S = 30.0
 log = structlog.get_logger("engine")
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log."""
+    """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log.
+
+    `mqtt_port` is the embedded broker's, None where the city has its own.
+    """
 
     data: Path
     host: str
     port: int
     overlay: Path | None = None
     broker_log: Path | None = None
+    mqtt_port: int | None = None
 
     @property
     def journal(self) -> Path:
@@ -76,11 +81,13 @@ async def give_memory_back() -> None:
 async def run_engine(settings: EngineSettings) -> None:
     """Run until SIGTERM or SIGINT; raises the first failure of any part."""
     definitions = load_all(settings.overlay)
-    catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     store = SqlStore(settings.database)  # `ioc up` has brought its tables up to date before it started us
-    journal = SqliteJournal.open(settings.journal, PARTITIONS)
     live = MemoryLive(secrets.token_hex(8))
-    worker = EmbeddedWorker(catalogue, store, live, journal, now_ms)
+    watch = FaultWatch(live, now_ms, disk_source(DiskGauge(settings.data, limits_of())))
+    probe = MqttProbe(BROKER_HOST, settings.mqtt_port, now_ms) if settings.mqtt_port is not None else None
+    if probe is not None:
+        watch.sources.append(broker_source(probe))
+        probe.start()
     gateway_settings = GatewaySettings(
         host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(), partitions=PARTITIONS
     )
@@ -91,9 +98,9 @@ async def run_engine(settings: EngineSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     parts = {
-        "worker": worker.run(stop),
+        "worker": process(settings.journal, PARTITIONS, definitions, store, live, watch, now_ms, stop),
         "gateway": server.serve(),
-        "summaries": keep_summaries(worker.engine, store, definitions, now_ms),
+        "faults": watch.run(),
         "outbox": send_due_mails(store, now_ms),
         "memory": give_memory_back(),
     }
@@ -114,4 +121,5 @@ async def run_engine(settings: EngineSettings) -> None:
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
-        await journal.close()
+        if probe is not None:
+            await asyncio.to_thread(probe.stop)

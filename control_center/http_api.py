@@ -103,6 +103,21 @@ def api_routes(context: Context) -> APIRouter:
         rows = await from_store(lambda: context.store.history(kpi.id, code, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
 
+    @routes.get("/kpis/{kpi_id}/windows", tags=["kpis"],
+                summary="Every closed window of every scope that ends in [from, to], by end and scope")
+    async def windows(
+        kpi_id: str, from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    ) -> list[KpiAnswer]:
+        kpi, _ = kpi_of(kpi_id, "")
+        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        rows = await from_store(lambda: context.store.windows(kpi.id, start, end, limit))
+        return [answer.of_value(kpi, row) for row in rows]
+
+    @routes.get("/rules", tags=["alerts"], summary="The definitions of all alert rules")
+    async def rules() -> list[dict[str, Any]]:
+        return [msgspec.to_builtins(rule) for rule in context.catalogue.rules.values()]
+
     @routes.get("/summary", tags=["summary"], summary="The newest summary for those who lead")
     async def summary(lang: Annotated[str, Query(pattern="^(vi|en)$")] = "vi") -> dict[str, Any]:
         row = await from_store(context.store.newest_summary)

@@ -1,5 +1,6 @@
 """The gateway: pages, API and live channel on one port, as one ASGI application."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -105,8 +106,12 @@ def _context(
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     walls = load_walls(definitions.kpis, settings.overlay)
     metrics, build = Metrics(package_version()), build_of()
+    own = secrets.token_hex(4)
     feeds = {
-        name: Feed(View(keys_of(wall, definitions.place.code)), _described(wall, catalogue, build, settings.replay))
+        name: Feed(
+            View(keys_of(wall, definitions.place.code), gateway=own),
+            _described(wall, catalogue, build, settings.replay),
+        )
         for name, wall in walls.items()
     }
     mirror = Mirror(live, feeds, Readiness(settings.partitions), clock, metrics.beat.observe)

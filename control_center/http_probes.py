@@ -11,7 +11,9 @@ from control_center.http_access import reader
 from control_center.http_api import ledger_of
 from control_center.http_context import Context
 from control_center.prometheus_metrics import CONTENT_TYPE
+from control_center.view import standing_faults
 from sensors.errors import Unavailable
+from streams.fault import WARNINGS, Fault
 
 DATABASE_S = 3.0
 
@@ -36,13 +38,17 @@ def probe_routes(context: Context) -> APIRouter:
                 responses={503: {"description": "Not ready; the reasons in words"}})
     async def ready() -> Response:
         await context.mirror.looked()
-        reasons = [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
+        faults = [_described(fault) for fault in standing_faults(context.mirror.state, context.clock())]
+        warnings = [fault for fault in faults if fault["what"] in WARNINGS]
+        reasons = [fault for fault in faults if fault not in warnings]
+        reasons += [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
         if context.mirror.fault:
             reasons.insert(0, {"vi": "kho trực tiếp không trả lời", "en": "the live store does not answer"})
         fault = await _database_fault(context)
         if fault:
             reasons.append({"vi": f"cơ sở dữ liệu {fault}", "en": f"the database {fault}"})
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        told = {"ready": not reasons, "reasons": reasons, "warnings": warnings}
+        return JSONResponse(told, 503 if reasons else 200)
 
     @routes.get("/metrics", dependencies=[Depends(reader(context))], summary="Figures for Prometheus")
     async def metrics() -> Response:
@@ -55,6 +61,11 @@ def probe_routes(context: Context) -> APIRouter:
         return Response(text, media_type=CONTENT_TYPE)
 
     return routes
+
+
+def _described(fault: Fault) -> dict[str, str]:
+    """Without its detail, which names files: anybody may ask."""
+    return {"what": fault.what, "vi": fault.vi, "en": fault.en}
 
 
 async def _database_fault(context: Context) -> str:

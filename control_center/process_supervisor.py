@@ -16,6 +16,8 @@ from pathlib import Path
 
 import structlog
 
+from control_center.process_log import ProcessLog, keep_log
+
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 2.0
 CALM_S = 5.0
@@ -23,6 +25,7 @@ CALM_S = 5.0
 
 STOP_S = 4.5
 ONE_STOP_S = 2.5
+LAST_WORDS_S = 0.3
 _PR_SET_PDEATHSIG = 1
 log = structlog.get_logger("supervisor")
 
@@ -44,6 +47,8 @@ class Supervisor:
     def __init__(self, children: list[Child]) -> None:
         self._children = children
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._logs = {child.name: ProcessLog(child.log) for child in children}
+        self._readers: set[asyncio.Task[None]] = set()
         self.restarts: dict[str, int] = {child.name: 0 for child in children}
         self._stop = asyncio.Event()
 
@@ -87,17 +92,27 @@ class Supervisor:
             delay = min(delay * 2, LAST_DELAY_S)
 
     async def _live(self, child: Child) -> int:
-        with child.log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *child.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **child.environment},
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
+        process = await asyncio.create_subprocess_exec(
+            *child.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **child.environment},
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
         self._processes[child.name] = process
+        assert process.stdout is not None
+        # A task of its own: last words are kept also when the keeper has been cancelled.
+        reader = asyncio.create_task(keep_log(process.stdout, self._logs[child.name]))
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
         return await process.wait()
+
+    async def end(self, name: str) -> None:
+        """End a child now; it is started again, as any that ends, once what it needs is ready."""
+        process = self._processes.get(name)
+        if process is not None and process.returncode is None:
+            await _ended(process, ONE_STOP_S)
 
     async def _end(self) -> None:
         """SIGTERM to one after the other, last started first, so that each can still speak to those it needs.
@@ -107,14 +122,20 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STOP_S
         for process in reversed(self._processes.values()):
-            if process.returncode is not None:
-                continue
-            process.terminate()
-            ended = asyncio.create_task(process.wait())
-            await asyncio.wait([ended], timeout=min(ONE_STOP_S, max(0.05, deadline - loop.time())))
-            if not ended.done():
-                process.kill()
-                await ended
+            if process.returncode is None:
+                await _ended(process, min(ONE_STOP_S, max(0.05, deadline - loop.time())))
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=LAST_WORDS_S)
+
+
+async def _ended(process: asyncio.subprocess.Process, patience_s: float) -> None:
+    """SIGTERM, and SIGKILL for what has not gone in time."""
+    process.terminate()
+    ended = asyncio.create_task(process.wait())
+    await asyncio.wait([ended], timeout=patience_s)
+    if not ended.done():
+        process.kill()
+    await ended
 
 
 def _die_with_parent() -> None:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from control_center.answer import LedgerAnswer
 from control_center.frame import Health
-from control_center.view import decoded
+from control_center.view import decoded, standing_faults
 from streams.sync import SyncState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -82,6 +82,8 @@ def _families(state: SyncState, ledger: LedgerAnswer | None, place_code: str, no
     bridges = decoded(state.items("b:"))
     yield _gauge("ioc_bridge_pending_messages", "Held by a bridge, not journaled yet.", "bridge",
                  {name: bridge["pending"] for name, bridge in bridges.items()})
+    faults: dict[str, float] = {fault.what: 1 for fault in standing_faults(state, now)}
+    yield _gauge("ioc_fault", "1 for each fault of the centre itself that stands.", "what", faults)
     severities = {"critical": 0, "warning": 0, "notice": 0}
     for _, value in state.items("a:"):
         severity = msgspec.json.decode(value).get("severity", "notice")

@@ -1,7 +1,8 @@
 """What one wall follows of the live state: its own keys, and at most `ALERTS_SENT_MAX` alerts, the worst first.
 
 A view is a function of the state at a sequence number alone, so gateways agree on it, and a wall may change over
-from one to another. Alerts that come under or over the cap are ordinary changes and deletions to the wall.
+from one to another. Alerts that come under or over the cap are ordinary changes and deletions to the wall; when they
+did so hangs on when the gateway looked, so once there are more than fit, a wall that changes over starts anew.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from control_center.wall import ALERTS_SENT_MAX, FOLLOWED
+from streams.fault import Fault, standing
 from streams.live import Delta
 from streams.sync import SyncState, key_hash, state_hash
 
@@ -28,13 +30,16 @@ _brief = msgspec.json.Decoder(_Brief).decode
 
 
 class View:
-    """A wall's part of the live state. `more` counts the open alerts that did not fit."""
+    """A wall's part of the live state. `more` counts the open alerts that did not fit; `gateway` names whose view
+    it is: the epoch carries it once the numbering is this gateway's own."""
 
-    def __init__(self, keys: frozenset[str], alerts_max: int = ALERTS_SENT_MAX) -> None:
+    def __init__(self, keys: frozenset[str], alerts_max: int = ALERTS_SENT_MAX, gateway: str = "") -> None:
         self.state = SyncState()
         self.more = 0
         self._keys = keys
         self._alerts_max = alerts_max
+        self._gateway = gateway
+        self._was_crowded = False
         self._alerts: dict[str, tuple[Any, bytes]] = {}
         self._shown: set[str] = set()
         self._hashes: dict[str, int] = {}
@@ -42,12 +47,14 @@ class View:
     def follow(self, delta: Delta) -> None:
         """Take over a delta of the whole state."""
         if delta.is_full:
-            self._alerts, self._shown, self._hashes = {}, set(), {}
+            self._alerts, self._shown, self._hashes, self._was_crowded = {}, set(), {}, False
         changes = {key: value for key, value in delta.changes.items() if self._is_followed(key)}
         alerts = {key: value for key, value in changes.items() if key.startswith("a:")}
         if alerts:
             changes = {key: value for key, value in changes.items() if key not in alerts} | self._cap(alerts)
-        self.state.fold(delta._replace(changes=changes))
+        self._was_crowded |= self.more > 0
+        epoch = f"{delta.epoch}~{self._gateway}" if self._was_crowded and self._gateway else delta.epoch
+        self.state.fold(delta._replace(epoch=epoch, changes=changes))
         for key, value in changes.items():
             if value is None:
                 self._hashes.pop(key, None)
@@ -89,6 +96,11 @@ def worst_first(alerts: dict[str, bytes]) -> list[str]:
 def _rank(key: str, value: bytes) -> tuple[int, bool, int, str]:
     brief = _brief(value)
     return _SEVERITIES.get(brief.severity, 3), not brief.state.startswith("unack"), -brief.raised_at, key
+
+
+def standing_faults(state: SyncState, now: int) -> list[Fault]:
+    """What ails the centre itself at `now` (ms UTC), the gravest first."""
+    return standing([value for _, value in state.items("f:")], now)
 
 
 def decoded(items: Iterable[tuple[str, bytes]]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ FONT_REM: dict[Layout, dict[str, float]] = {
 
 TILES_MAX: dict[Layout, int] = {"standard": 12, "far": 4}
 ALERTS_SENT_MAX = 200
-FOLLOWED = ("a:", "l:", "b:", "p:", "s:")
-"""Every wall follows alerts, ledger, bridges, progress and silent sources."""
+FOLLOWED = ("a:", "l:", "b:", "p:", "s:", "f:")
+"""Every wall follows alerts, ledger, bridges, progress, silent sources and the centre's own faults."""
 
 
 class Panel(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

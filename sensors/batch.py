@@ -17,6 +17,10 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     `first` is the ordinal of the first message; times are milliseconds UTC. `redelivered` holds the indices of
     messages that the broker marked DUP. `pending` is how many messages the bridge held unjournaled when it
     sealed this batch. A batch without messages is the bridge's heartbeat.
+
+    `arrived` counts the messages that this process of the bridge got from the broker until then, `repeated` those of
+    them that came again while they were held. With all batches sealed with this one counted as journaled:
+    arrived = journaled by this process + pending + repeated. Both begin at 0 with the process; 0 in older records.
     """
 
     partition: int
@@ -28,6 +32,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     payloads: list[bytes]
     received_at: list[int]
     redelivered: list[int] = []
+    arrived: int = 0
+    repeated: int = 0
 
     @property
     def after(self) -> int:

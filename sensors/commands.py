@@ -5,9 +5,11 @@ import signal
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from sensors.csv_place import shipped_place
+from sensors.disk_room import DiskGauge, limits_of
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalWriter
 from sensors.kafka_journal import KafkaJournalWriter
@@ -17,6 +19,7 @@ from sensors.system_clock import now_ms
 
 app = typer.Typer()
 WAIT_S = 2.0
+log = structlog.get_logger("bridge")
 
 
 @app.command()
@@ -51,10 +54,16 @@ def parse_share(text: str) -> tuple[int, int]:
 
 
 async def open_journal(url: str, partitions: int) -> JournalWriter:
-    """The journal by its URL, waiting for a Kafka that is not up yet; raises SettingsError for a wrong one."""
+    """The journal by its URL, waiting for one that cannot be had yet; raises SettingsError for a wrong one."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
-        return SqliteJournal.open(Path(rest[1:]), partitions)
+        path, limits = Path(rest[1:]), limits_of()
+        while True:
+            try:
+                return SqliteJournal.open(path, partitions, gauge=DiskGauge(path.parent, limits))
+            except Unavailable as reason:
+                log.warning("the journal cannot be opened now", reason=str(reason))
+                await asyncio.sleep(WAIT_S)
     if scheme != "kafka" or not rest:
         raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
     while True:

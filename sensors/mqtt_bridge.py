@@ -1,8 +1,8 @@
 """The bridge: MQTT in, batches into the journal, and only then the acknowledgement (architecture §3.2).
 
-    paho's thread ──▶ inbox ──▶ Packer ──▶ journal.append ──▶ PUBACK
+    paho's thread ──▶ Inbox ──▶ Packer ──▶ journal.append ──▶ PUBACK
 
-paho's callback does nothing but append to the inbox: the MQTT client is the dearest step of all. What has not been
+paho's thread does nothing but append to the inbox, by whole reads of the socket (`paho_client.py`). What has not been
 journaled is never acknowledged, so a bridge, journal or broker that dies loses nothing: the broker sends it again.
 Back-pressure needs no rule of its own: a journal that does not answer stops the acknowledgements, and the broker
 stops at its limit of unacknowledged messages.
@@ -10,8 +10,6 @@ stops at its limit of unacknowledged messages.
 
 import asyncio
 import ssl
-import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -19,24 +17,25 @@ from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from sensors.batch import AGE_MS_MAX, MESSAGES_MAX
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalWriter
-from sensors.packing import Message, Packer
+from sensors.mqtt_inbox import Inbox
+from sensors.packet import Publish
+from sensors.packing import Counts, Packer
+from sensors.paho_client import PlainClient, client_type
 from sensors.topic import in_share, partition_of
 
 KEEPALIVE_S = 15
 RECONNECT_S = (1, 8)
-LOOK_S = 0.005
+LOOK_S = 0.015
+LOOK_STALLED_S = 0.005
 WINDOW_FULL = 16
-"""A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age."""
-
-INBOX_MAX = 100_000
-"""Beyond this the socket is not read: some 100 MB at 1 kB a message."""
+"""A broker with a small window of unacknowledged messages stalls at it: do not let it wait for the batch's age, and
+look more often once it has. Looking is the dearer half of a quiet bridge."""
 
 HEARTBEAT_MS = 1_000
 STOP_S = 2.0
@@ -69,19 +68,11 @@ class MqttAddress(NamedTuple):
         return cls(parts.hostname, port or (8883 if is_tls else 1883), user, password, is_tls)
 
 
-class _Received(NamedTuple):
-    """What paho's thread hands over; `connection` numbers the connection that it came by."""
-
-    message: Message
-    mid: int
-    qos: int
-    connection: int
-
-
 class MqttBridge:
     """One bridge, share `share` of `shares` (from 1); `units` are subscribed to one by one where there are several.
 
-    `client_id` names the persistent session: the same one finds again what it has not acknowledged.
+    `client_id` names the persistent session: the same one finds again what it has not acknowledged. `client` is
+    the way to speak MQTT; the fast one where paho is the version that it knows.
     """
 
     def __init__(
@@ -95,6 +86,7 @@ class MqttBridge:
         shares: int = 1,
         units: Iterable[str] = (),
         protocol: int = 3,
+        client: type[PlainClient] | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -104,16 +96,12 @@ class MqttBridge:
         self._filters = _filters(shares, partitions, self._mine, units)
         self._address = address
         self._is_five = protocol == 5
-        self._inbox: deque[_Received] = deque()
-        self._unanswered: set[int] = set()
-        self._connection = 0
-        # Held while acknowledging: an acknowledgement must not slip into a newer connection's numbering.
-        self._acknowledging = threading.Lock()
+        self._client_type = client or client_type()
+        self._inbox = Inbox()
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_called = False
-        self._room = threading.Event()
-        self._room.set()
+        self._is_stalling = False
         self._subscribing = 0
         self.subscribed = asyncio.Event()
         self.journaled = 0
@@ -122,6 +110,10 @@ class MqttBridge:
     def status_topic(self) -> str:
         """Where the bridge's own retained liveness stands: online, or offline by its Last Will."""
         return f"ioc-bridge/{self._client_id}/status"
+
+    def counts(self) -> Counts:
+        """Messages since this bridge began: arrived = journaled, or being so + held + repeated."""
+        return self._inbox.counts()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bridge until `stop`; what was received by then and not journaled comes again at the next start."""
@@ -141,32 +133,34 @@ class MqttBridge:
         finally:
             for task in (pump, stopped):
                 task.cancel()
-            self._room.set()
+            self._inbox.open()
             client.publish(self.status_topic, b"offline", 1, True)
             client.disconnect()
             await asyncio.to_thread(client.loop_stop)
 
-    async def _pump(self, client: mqtt.Client, packer: Packer, stop: asyncio.Event) -> None:
+    async def _pump(self, client: PlainClient, packer: Packer, stop: asyncio.Event) -> None:
         heartbeat_at = 0
         while not stop.is_set():
             await self._collect(stop)
-            received = self._take(packer)
-            now = self._clock()
-            batches = packer.seal(now, len(self._inbox))
+            taken = self._inbox.take()
+            for read in taken:
+                packer.add(read.publishes, read.received_at)
+            received, now, counts = packer.held, self._clock(), self._inbox.counts()
+            batches = packer.seal(now, counts)
             if self._mine and now - heartbeat_at >= HEARTBEAT_MS:
                 heartbeat_at = now
-                batches.append(packer.heartbeat(self._mine[0], now, len(received) + len(self._inbox)))
+                batches.append(packer.heartbeat(self._mine[0], now, counts))
             if batches:
                 await self._patiently(partial(self._journal.append, batches))
-                self._acknowledge(client, received)
-                self.journaled += len(received)
+                self._inbox.acknowledge(taken, client.acknowledge)
+                self.journaled += received
 
     async def _collect(self, stop: asyncio.Event) -> None:
         """Wait for messages, then for a batch's worth of them, 50 ms at most; or for a heartbeat's time."""
         assert self._loop is not None
         self._is_called = False
         self._arrived.clear()
-        if not self._inbox:
+        if not self._inbox.held:
             waits = [asyncio.create_task(self._arrived.wait()), asyncio.create_task(stop.wait())]
             await asyncio.wait(waits, timeout=HEARTBEAT_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
@@ -174,27 +168,14 @@ class MqttBridge:
         # From here on nobody needs to be called: the inbox is looked at every few milliseconds.
         self._is_called = True
         deadline = self._loop.time() + AGE_MS_MAX / 1000
-        held = 0
-        while self._inbox and len(self._inbox) < MESSAGES_MAX and self._loop.time() < deadline:
-            if held >= WINDOW_FULL and held == len(self._inbox):
+        look_s = LOOK_STALLED_S if self._is_stalling else LOOK_S
+        self._is_stalling, held = False, 0
+        while 0 < self._inbox.held < MESSAGES_MAX and self._loop.time() < deadline:
+            self._is_stalling = held >= WINDOW_FULL and held == self._inbox.held
+            if self._is_stalling:
                 return
-            held = len(self._inbox)
-            await asyncio.sleep(LOOK_S)
-
-    def _take(self, packer: Packer) -> list[_Received]:
-        received = [self._inbox.popleft() for _ in range(len(self._inbox))]
-        for one in received:
-            packer.add(one.message)
-        if len(self._inbox) < INBOX_MAX // 2:
-            self._room.set()
-        return received
-
-    def _acknowledge(self, client: mqtt.Client, received: list[_Received]) -> None:
-        with self._acknowledging:
-            for one in received:
-                if one.connection == self._connection and one.qos:
-                    client.ack(one.mid, one.qos)
-                    self._unanswered.discard(one.mid)
+            held = self._inbox.held
+            await asyncio.sleep(look_s)
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Try again, unchanged, until the journal answers."""
@@ -209,11 +190,8 @@ class MqttBridge:
 
     # paho's thread
 
-    def _client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, self._client_id, clean_session=None if self._is_five else False,
-            manual_ack=True, protocol=mqtt.MQTTv5 if self._is_five else mqtt.MQTTv311, reconnect_on_failure=True,
-        )  # fmt: skip
+    def _client(self) -> PlainClient:
+        client = self._client_type(self._client_id, self._is_five, self._on_publishes)
         if self._address.user:
             client.username_pw_set(self._address.user, self._address.password or None)
         if self._address.is_tls:
@@ -221,7 +199,7 @@ class MqttBridge:
         client.will_set(self.status_topic, b"offline", 1, True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+        client.on_subscribe = self._on_subscribe
         client.suppress_exceptions = False
         return client
 
@@ -259,29 +237,18 @@ class MqttBridge:
             self._loop.call_soon_threadsafe(self.subscribed.set)
 
     def _on_disconnect(self, _: mqtt.Client, __: Any, ___: Any, reason: Any, ____: Any) -> None:
-        with self._acknowledging:
-            self._connection += 1
-            self._unanswered.clear()
+        self._inbox.reconnected()
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self.subscribed.clear)
         log.warning("connection to the broker ended", reason=str(reason))
 
-    def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
-        mid = message.mid
-        if message.qos:
-            if message.dup and mid in self._unanswered:
-                return  # the broker grew impatient: it is here already, waiting for the journal
-            self._unanswered.add(mid)
-        topic = message._topic.decode(errors="replace")
-        kept = Message(topic, bytes(message.payload), self._clock(), message.dup)
-        self._inbox.append(_Received(kept, mid, message.qos, self._connection))
+    def _on_publishes(self, publishes: list[Publish]) -> None:
+        self._inbox.put(publishes, self._clock())
         if not self._is_called:
             self._is_called = True
             assert self._loop is not None
             self._loop.call_soon_threadsafe(self._arrived.set)
-        if len(self._inbox) >= INBOX_MAX:
-            self._room.clear()
-            self._room.wait()
+        self._inbox.wait_for_room()
 
 
 def _filters(shares: int, partitions: int, mine: list[int], units: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ def write_config(folder: Path, mqtt_port: int, host: str = "127.0.0.1", ack_pend
     """Write the server's configuration into `folder`, where its data will be too; returns the file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "nats.conf"
-    path.write_text(
+    text = (
         f"""# Written by `ioc up` at every start.
 server_name: ioc
 # NATS' own protocol: on loopback, any free port, used by nobody.
@@ -49,6 +49,9 @@ mqtt {{
 }}
 """
     )
+    # Only what is new: on a full disk, writing the same once more would leave an empty file.
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
     return path
 
 

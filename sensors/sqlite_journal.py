@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from sensors.batch import Batch, encode
+from sensors.disk_room import DiskGauge
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import Record
 
@@ -60,13 +61,17 @@ class _Aged(NamedTuple):
 class SqliteJournal:
     """Both sides of the journal over one file: `sensors.journal.JournalWriter` and `JournalReader`."""
 
-    def __init__(self, path: Path, retain_s: int, retain_bytes: int, wait_s: float) -> None:
+    def __init__(
+        self, path: Path, retain_s: int, retain_bytes: int, wait_s: float, gauge: DiskGauge | None = None,
+        is_read_only: bool = False,
+    ) -> None:
         self._path = path
+        self._gauge = gauge
         self._retain_ms = retain_s * 1000
         self._retain_bytes = retain_bytes
-        self._database = _connect(path, wait_s)
+        self._database = _connect(path, wait_s, is_read_only)
         # Used on the caller's thread, for questions of a few microseconds that no writer can hold up.
-        self._glance = _connect(path, 0.0)
+        self._glance = _connect(path, 0.0, is_read_only)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._nothing_new: dict[int, tuple[int, int]] = {}
 
@@ -78,23 +83,42 @@ class SqliteJournal:
         retain_s: int = RETAIN_S,
         retain_bytes: int = RETAIN_BYTES,
         wait_s: float = WAIT_S,
+        gauge: DiskGauge | None = None,
     ) -> Self:
         """Open the file, or make it. `retain_bytes` counts batches, not SQLite's own pages.
 
-        `wait_s` is how long a call waits for another process's transaction before it raises Unavailable. Raises
+        `wait_s` is how long a call waits for another process's transaction before it raises Unavailable. With a
+        `gauge`, nothing is appended while the disk is full: what is kept back is for checkpoints. Raises
         SettingsError when the file was made with another number of partitions or is no journal, and Unavailable
         when it cannot be opened now.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _create(path, partitions, wait_s)
-            return cls(path, retain_s, retain_bytes, wait_s)
+            return cls(path, retain_s, retain_bytes, wait_s, gauge)
         except OSError as error:
             raise SettingsError(f"the journal's folder {path.parent} cannot be used (--data): {error}") from error
         except sqlite3.OperationalError as error:
             raise Unavailable(f"journal {path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise SettingsError(f"{path} is not a journal (--data): {error}") from error
+
+    @classmethod
+    def read_only(cls, path: Path, wait_s: float = WAIT_S) -> Self:
+        """Open the file of a journal that another process may be writing; nothing here can change it.
+
+        Raises SettingsError when there is no journal at `path`, and Unavailable when it cannot be opened now.
+        """
+        if not path.is_file():
+            raise SettingsError(f"{path}: không có nhật ký ở đó / there is no journal")
+        try:
+            journal = cls(path, RETAIN_S, RETAIN_BYTES, wait_s, is_read_only=True)
+            journal._glance.execute("SELECT count(*) FROM tail").fetchone()
+            return journal
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"journal {path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise SettingsError(f"{path} is not a journal: {error}") from error
 
     async def append(self, batches: Sequence[Batch]) -> None:
         """Keep the batches in one transaction; it is on disk on return, and nothing of it is kept on an error."""
@@ -110,6 +134,14 @@ class SqliteJournal:
         """The same, at once and without a thread (some 20 µs): what a worker subtracts from to state in_flight."""
         with _translated(self._path):
             return dict(self._glance.execute("SELECT partition, next_ordinal FROM tail"))
+
+    def newest(self) -> int | None:
+        """When the newest record was sealed (ms UTC), at once and without a thread; None while there is none."""
+        query = "SELECT sealed_at FROM record WHERE position < ? ORDER BY position DESC LIMIT 1"
+        with _translated(self._path):
+            partitions = [row[0] for row in self._glance.execute("SELECT partition FROM tail")]
+            rows = [self._glance.execute(query, (_position(number + 1, 0),)).fetchone() for number in partitions]
+        return max((row[0] for row in rows if row is not None), default=None)
 
     async def read(self, partition: int, offset: int, limit: int = 100) -> list[Record]:
         """Up to `limit` records from `offset` on; asking again when nothing was written since costs some 10 µs."""
@@ -158,6 +190,9 @@ class SqliteJournal:
             return None
 
     def _append(self, rows: list[tuple[Batch, bytes]]) -> None:
+        if self._gauge is not None and self._gauge.look() == "full":
+            free = self._gauge.room.free >> 20
+            raise Unavailable(f"journal {self._path}: đĩa đầy, còn {free} MB / disk full, {free} MB left")
         with _transaction(self._database) as database:
             for batch, record in rows:
                 found = database.execute(_ADVANCE, (batch.after, len(record), batch.partition)).fetchall()
@@ -204,9 +239,10 @@ def _offset(position: int) -> int:
     return position & ((1 << _OFFSET_BITS) - 1)
 
 
-def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
+def _connect(path: Path, wait_s: float, is_read_only: bool = False) -> sqlite3.Connection:
+    name = f"{path.absolute().as_uri()}?mode={'ro' if is_read_only else 'rwc'}"
     # No statement runs on two threads at once: one connection is the worker thread's, the other the caller's.
-    database = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(name, timeout=wait_s, isolation_level=None, check_same_thread=False, uri=True)
     # FULL: in WAL mode only this puts every commit on disk before it returns.
     database.execute("PRAGMA synchronous = FULL")
     return database

@@ -10,17 +10,20 @@ from itertools import count
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from sensors.kind import Kind
 from sensors.place import Place
 from simulators import ground, urban
-from simulators.centre import Centre
-from simulators.chance import Chance, Floats, Truths
+from simulators.centre import Centre, desk_topics
+from simulators.chance import Chance, Floats, Ints, Truths
 from simulators.equipment import Equipment, mean_rate
 from simulators.fleet import Devices, Steps, devices, steps
+from simulators.injection import Heard, Injected, Injections
 from simulators.payload import Message, packs
 from simulators.scenario import Scenario
-from simulators.scene import DAY_MS, Scene, urban_density
-from simulators.trouble import DOUBLED, DOUBLED_WITHIN_MS, LATE, SPOILED, Troubles, spoil
+from simulators.scene import DAY_MS, HOUR_MS, Scene, urban_density
+from simulators.trouble import Troubles
 from simulators.weather import STEP_MS, Weather
 
 BLOCK_MS = 60_000
@@ -59,17 +62,26 @@ class City:
         self._air_key = self._chance.key("air")
         factor = 1.0 if rate is None else rate / mean_rate(equipment, kinds)
         self._fleets = self._make_fleets(equipment, factor)
-        self._troubles = Troubles(self._chance, scenario.trouble, sum(len(one.devices.topics) for one in self._fleets))
+        measuring = [topic for fleet in self._fleets for topic in fleet.devices.topics]
+        self._sources = measuring + desk_topics(place, kinds)
+        self._troubles = Troubles(self._chance, scenario.trouble, len(measuring))
+        self._injections = Injections(
+            scenario.faults, self._sources, kinds, self._chance, self.start, self._offset, self._walk
+        )
         self._centre = Centre(
             place, kinds, equipment, scenario, self._chance, self.start, self._offset, round_the_clock, self._weekday,
-            self._troubles,
+            self._troubles, self._injections, len(measuring),
         )  # fmt: skip
         self._late: dict[int, Blocks] = {}
         self._last: tuple[int, list[Message]] = (-1, [])
 
     def sources(self) -> list[str]:
         """The topics of all devices and desks."""
-        return [topic for fleet in self._fleets for topic in fleet.devices.topics] + self._centre.topics()
+        return list(self._sources)
+
+    def injected(self, begin: int, end: int) -> list[Injected]:
+        """Exactly what each fault recipe did to the messages observed in [begin, end) ms UTC."""
+        return self._injections.injected(max(begin, self.start), end)
 
     def messages(self, begin: int, end: int | None) -> Iterator[Message]:
         """All messages sent in [begin, end) ms UTC in order of time; without an end, for ever."""
@@ -86,7 +98,7 @@ class City:
             return self._last[1]
         spill = -(-self._troubles.latest_ms // BLOCK_MS)
         sent = self._centre.between(number * BLOCK_MS, (number + 1) * BLOCK_MS)
-        for before in range(max(number - spill, self.start // BLOCK_MS), number):
+        for before in self._befores(number, spill):
             if before not in self._late:
                 self._late[before] = self._observe(before)
                 self._late[before].pop(before, None)
@@ -97,11 +109,30 @@ class City:
         self._last = number, sorted(sent)
         return self._last[1]
 
+    def _befores(self, number: int, spill: int) -> list[int]:
+        """The earlier blocks of which something may be sent in this one."""
+        found = set(range(number - spill, number))
+        for begin, end in self._injections.late_from(number * BLOCK_MS, (number + 1) * BLOCK_MS):
+            found |= set(range(begin // BLOCK_MS, min(-(-end // BLOCK_MS), number)))
+        return sorted(before for before in found if before >= self.start // BLOCK_MS)
+
+    def _walk(self, chosen: Truths, begin: int, end: int) -> Iterator[Heard]:
+        """What the chosen sources observe in [begin, end), before any fault: whole blocks and days of it."""
+        fleets = [one for one in self._fleets if chosen[one.first : one.first + len(one.devices.topics)].any()]
+        for number in range(max(begin, self.start) // BLOCK_MS, -(-end // BLOCK_MS) if fleets else 0):
+            scene, silenced = self._scene(number * BLOCK_MS), self._silenced(number)
+            for fleet in fleets:
+                heard = self._heard(fleet, self._steps(fleet.devices, number, scene), silenced)
+                yield Heard(heard.device + fleet.first, heard.time, heard.sequence)
+        if chosen[sum(len(one.devices.topics) for one in self._fleets) :].any():
+            yield from self._centre.heard(begin, end)
+
+    def _silenced(self, number: int) -> list[tuple[int, int, int]]:
+        return list(self._troubles.silenced((number * BLOCK_MS + self._offset) // DAY_MS, self._offset))
+
     def _observe(self, number: int) -> Blocks:
         """What devices observe in one block, by the block in which it is sent."""
-        scene = self._scene(number * BLOCK_MS)
-        day = (number * BLOCK_MS + self._offset) // DAY_MS
-        silenced = list(self._troubles.silenced(day, self._offset))
+        scene, silenced = self._scene(number * BLOCK_MS), self._silenced(number)
         blocks: Blocks = {}
         for fleet in self._fleets:
             heard = self._heard(fleet, self._steps(fleet.devices, number, scene), silenced)
@@ -133,17 +164,28 @@ class City:
     def _said(self, fleet: Fleet, found: Steps, scene: Scene) -> Iterator[Message]:
         own = fleet.devices
         fates, hows = self._troubles.fates(own.keys[found.device], found.sequence)
-        payloads = packs(own.kind, found, fleet.model(found, scene), self._calibrating(own, found))
-        rows = zip(found.time.tolist(), found.device.tolist(), payloads, fates.tolist(), hows.tolist(), strict=True)
-        for time, device, payload, fate, how in rows:
-            topic = own.topics[device]
-            if fate == LATE:
-                time += self._troubles.delay(how)
-            elif fate == SPOILED:
-                payload = spoil(payload, how)
-            elif fate == DOUBLED:
-                yield Message(time + 1 + int(how * DOUBLED_WITHIN_MS), topic, payload)
-            yield Message(time, topic, payload)
+        hits = self._injections.hits(found.device + fleet.first, found.time, found.sequence)
+        payloads = self._payloads(fleet, found, scene, hits)
+        columns = (found.time, found.device, fates, hows, hits)
+        for payload, time, device, fate, how, hit in zip(payloads, *(one.tolist() for one in columns), strict=True):
+            if hit >= 0:
+                yield from self._injections.send(hit, time, own.topics[device], payload)
+            else:
+                yield from self._troubles.send(fate, how, time, own.topics[device], payload)
+
+    def _payloads(self, fleet: Fleet, found: Steps, scene: Scene, hits: Ints) -> Iterator[bytes]:
+        kind, calibrating = fleet.devices.kind, self._calibrating(fleet.devices, found)
+        values = fleet.model(found, scene)
+        if (hits < 0).all():
+            return packs(kind, found, values, calibrating)
+
+        def at(time: int) -> dict[str, Floats]:
+            return fleet.model(found._replace(time=np.full_like(found.time, time)), self._scene(time))
+
+        values = self._injections.altered(hits, kind, found.time, values, at)
+        shown = found._replace(time=self._injections.shown(hits, kind, found.time))
+        aside = self._injections.calibrating(hits)
+        return packs(kind, shown, values, aside if calibrating is None else aside | calibrating)
 
     def _calibrating(self, fleet: Devices, found: Steps) -> Truths | None:
         if fleet.kind.id != "air" or not self._scenario.trouble.calibrations_per_day:
@@ -156,7 +198,16 @@ class City:
         year_day = date.fromordinal(day + EPOCH).timetuple().tm_yday
         step = time // STEP_MS
         sky = self._weather.sky(step)
-        return Scene(self._offset, weekday, is_free, year_day, sky, step * STEP_MS, self._urban, self._scenario.traffic)
+        traffic = self._traffic((time + self._offset) % DAY_MS / HOUR_MS)
+        return Scene(self._offset, weekday, is_free, year_day, sky, step * STEP_MS, self._urban, traffic)
+
+    def _traffic(self, hour: float) -> Floats:
+        """Each unit's factor of vehicles at a local hour."""
+        factor = np.full(len(self._place.units), self._scenario.traffic)
+        for crowd in self._scenario.crowds:
+            if crowd.from_h <= hour < crowd.to_h:
+                factor[[code in crowd.units for code in self._place.units]] *= crowd.traffic
+        return factor
 
     def _weekday(self, day: int) -> tuple[int, bool]:
         """The weekday of a local day (counted from 1970), and whether it is free; a scenario may make it another."""

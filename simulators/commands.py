@@ -1,4 +1,4 @@
-"""`ioc simulate`, a seeded city over MQTT, and `ioc feed`, a recorded series published as a device would."""
+"""`ioc simulate`, a seeded city over MQTT; `ioc verify`, what it must come to; `ioc feed`, a recorded series."""
 
 import re
 import signal
@@ -22,13 +22,14 @@ from simulators.city import City
 from simulators.csv_feed import read_series
 from simulators.mqtt_fleet import FleetReport, MqttFleet, Pace, at_once, times, with_the_clock
 from simulators.rich_report import console, print_closing, print_faults, print_opening, publish, say
-from simulators.toml_scenarios import load_equipment, load_scenario
+from simulators.toml_scenarios import load_equipment, load_scenario, scenario_names
+from simulators.verify_command import STATUSES_MAX, Rate, moment, verify
 
 app = typer.Typer()
+app.command()(verify)
 
 PATIENCE_S = 10.0
 FUTURE_ALLOWED_MS = 60_000
-STATUSES_MAX = 5_000
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -42,7 +43,7 @@ def simulate(
     mqtt: MqttOption = "mqtt://127.0.0.1:1883",
     seed: Annotated[int, typer.Option("--seed", help="The same seed, scenario and start give the same messages.")] = 7,
     scenario: Annotated[
-        str, typer.Option("--scenario", help="ordinary, storm, monday_rush, or a file of your own: FILE.toml.")
+        str, typer.Option("--scenario", help=f"{', '.join(scenario_names())}, or a file of your own: FILE.toml.")
     ] = "ordinary",
     live: Annotated[bool, typer.Option("--live", help="Follow the clock until Ctrl-C or SIGTERM.")] = False,
     backfill: Annotated[
@@ -57,14 +58,7 @@ def simulate(
     speed: Annotated[
         float | None, typer.Option("--speed", help="Times as fast as the clock, 60 by default; 0: as acknowledged.")
     ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            "--rate",
-            help="Mean device messages a second of the city's time: multiplies the number of devices (about 5 a second "
-            "without it; at least one device of each kind). Desks keep their visitors.",
-        ),
-    ] = None,
+    rate: Rate = None,
     round_the_clock: Annotated[
         bool, typer.Option("--round-the-clock", help="Desks serve day and night, so that a demonstration is alive.")
     ] = False,
@@ -170,7 +164,7 @@ def _past_span(
         raise SettingsError(f"--speed {fast:g}: 0 trở lên / 0 or more")
     span = round(length * 3_600_000)
     took = 0 if fast == 0 else round(span / max(fast, 1.0))
-    begin = _moment(start, zone) if start is not None else now_ms() - span + took
+    begin = moment(start, zone) if start is not None else now_ms() - span + took
     _refuse_future(begin, begin + span, fast, "--from")
     return begin, begin + span, times(fast, begin) if fast else at_once
 
@@ -182,13 +176,6 @@ def _refuse_future(begin: int, end: int, speed: float, option: str) -> None:
         raise SettingsError(
             f"{option}: tin cuối sẽ đến từ tương lai / the last message would come from the future, and be rejected"
         )
-
-
-def _moment(text: str, zone: ZoneInfo) -> int:
-    found = csv_series.parse_time(text, zone)
-    if found is None:
-        raise SettingsError(f"--from {text}: cần / expected ISO 8601, such as 2026-09-01T07:00 or 2026-09-01T00:00Z")
-    return found
 
 
 def _kind(name: str, overlay: Path | None) -> Kind:

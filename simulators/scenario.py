@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from sensors.definition import Problem
+from simulators.fault import Fault, check_faults
 
 Weekday = Literal["", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
@@ -40,13 +41,26 @@ class Trouble(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     silent_h: float = 2.0
 
 
+class Crowd(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """People come to some `units` between two local hours of each day: `traffic` and `visitors` multiply vehicles and
+    (all day) tickets there; `on_duty` desks serve on free days too."""
+
+    units: list[str]
+    from_h: float = 0.0
+    to_h: float = 24.0
+    traffic: float = 1.0
+    visitors: float = 1.0
+    on_duty: bool = False
+
+
 class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`wetness` −1 (dry) to 1 (wet) shifts ordinary rain; `traffic` and `visitors` multiply vehicles and tickets;
     `every_day_is` makes each day that weekday, and a working day unless it is at the weekend.
 
     Of `trouble`: `late_share` of all messages come up to `late_up_to_s` late, `duplicate_share` come twice,
     `malformed_share` are spoiled; an air station calibrates for `calibration_min` minutes `calibrations_per_day`
-    times a day on average; `silent_sources` devices say nothing for `silent_h` hours of each day.
+    times a day on average; `silent_sources` devices say nothing for `silent_h` hours of each day. `faults` come on
+    top, in exact counts: of a message that two of them would hit, the first has it, and chance has no part in it.
     """
 
     id: str
@@ -60,6 +74,8 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     every_day_is: Weekday = ""
     storm: Storm | None = None
     trouble: Trouble = Trouble()
+    crowds: list[Crowd] = []
+    faults: list[Fault] = []
 
 
 def check_scenario(scenario: Scenario) -> list[Problem]:
@@ -89,4 +105,12 @@ def check_scenario(scenario: Scenario) -> list[Problem]:
             "storm.peak_mm_h": (0 < storm.peak_mm_h <= 200, "more than 0, up to 200 mm an hour"),
             "storm.radius_km": (storm.radius_km > 0, "more than 0 km"),
         }
-    return [Problem(where, f"expected {expected}") for where, (holds, expected) in checks.items() if not holds]
+    for number, crowd in enumerate(scenario.crowds, start=1):
+        checks |= {
+            f"crowds[{number}].units": (bool(crowd.units), "at least one unit's code"),
+            f"crowds[{number}].to_h": (0 <= crowd.from_h < crowd.to_h <= 24, "later than from_h, up to 24"),
+            f"crowds[{number}].traffic": (0 <= crowd.traffic <= 10, "0 to 10"),
+            f"crowds[{number}].visitors": (0 <= crowd.visitors <= 20, "0 to 20"),
+        }
+    problems = [Problem(where, f"expected {expected}") for where, (holds, expected) in checks.items() if not holds]
+    return problems + check_faults(scenario.faults)

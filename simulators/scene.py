@@ -14,7 +14,7 @@ DAY_MS = 86_400_000
 
 class Scene(NamedTuple):
     """`offset` is local time minus UTC (ms); `weekday` 0 is Monday; `is_free` a day without work; `urban` each
-    unit's density in [0, 1]; `traffic` the scenario's factor; `part` how far the weather's step is over at a time."""
+    unit's density in [0, 1]; `traffic` each unit's factor of vehicles; `step_began` when the weather's step did."""
 
     offset: int
     weekday: int
@@ -23,7 +23,7 @@ class Scene(NamedTuple):
     sky: Sky
     step_began: int
     urban: Floats
-    traffic: float
+    traffic: Floats
 
     def hour(self, time: Ints) -> Floats:
         """Local hours since midnight."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from simulators.chance import Chance, Floats, Ints, Keys, Truths, uniform
 from simulators.fleet import Steps
+from simulators.payload import Message
 from simulators.scenario import Trouble
 from simulators.scene import DAY_MS
 
@@ -33,9 +34,16 @@ class Troubles:
         fate = np.select([drawn < share for share in shares], [LATE, DOUBLED, SPOILED], HEALTHY)
         return fate, uniform(keys ^ np.uint64(self._message) ^ np.uint64(2), sequence)
 
-    def delay(self, how: float) -> int:
-        """ms that a late message waits."""
-        return SOONEST_LATE_MS + int(how * (self.latest_ms - SOONEST_LATE_MS))
+    def send(self, fate: int, how: float, time: int, topic: str, payload: bytes) -> list[Message]:
+        """What is published of a message; `how` says how late, or spoiled in which way."""
+        if fate == LATE:
+            return [Message(time + SOONEST_LATE_MS + int(how * (self.latest_ms - SOONEST_LATE_MS)), topic, payload)]
+        if fate == SPOILED:
+            return [Message(time, topic, spoil(payload, how))]
+        if fate == DOUBLED:
+            again = Message(time + 1 + int(how * DOUBLED_WITHIN_MS), topic, payload)
+            return [again, Message(time, topic, payload)]
+        return [Message(time, topic, payload)]
 
     def calibrating(self, keys: Keys, steps: Steps, offset: int) -> Truths:
         """Which of an air station's readings fall into a calibration of its local day."""

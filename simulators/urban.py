@@ -17,7 +17,7 @@ def traffic(fleet: Devices, steps: Steps, scene: Scene) -> Values:
     """Flow (veh/h) by the hour and the density; speed falls as flow nears the road's capacity, and in rain."""
     who, unit = steps.device, fleet.unit[steps.device]
     size, temper = fleet.trait(0)[who], fleet.trait(1)[who]
-    load = bustle(scene.hour(steps.time), scene.is_free) * scene.traffic * (1.08 if scene.weekday == 0 else 1.0)
+    load = bustle(scene.hour(steps.time), scene.is_free) * scene.traffic[unit] * (1.08 if scene.weekday == 0 else 1.0)
     load = load * (0.72 + 0.25 * temper + 0.30 * smooth(fleet.keys[who], steps.time / (20 * 60_000)))
     capacity = (420.0 + 2_300.0 * scene.urban[unit] ** 2) * (0.6 + 0.8 * size)
     flow = capacity * np.minimum(load, 1.0) * np.maximum(0.0, 1.0 + 0.09 * normal(fleet.keys[who], _tick(steps)))
@@ -31,7 +31,7 @@ def air(fleet: Devices, steps: Steps, scene: Scene, place_key: int) -> Values:
     """Six pollutants in ug/m3: a slow mass of air over the whole place, the site, the hour, and rain that washes."""
     who, unit = steps.device, fleet.unit[steps.device]
     keys, hour = fleet.keys[who], scene.hour(steps.time)
-    busy = bustle(hour, scene.is_free) * (0.55 + 0.45 * scene.traffic)
+    busy = bustle(hour, scene.is_free) * (0.55 + 0.45 * scene.traffic[unit])
     site = (0.72 + 0.35 * scene.urban[unit]) * (0.82 + 0.36 * fleet.trait(0)[who])
     winter = 0.5 + 0.5 * np.cos(2 * np.pi * (scene.day_of_year - 10) / 365.0)
     stale = 0.55 + 0.9 * smooth(place_key, steps.time / (31 * HOUR_MS))
@@ -58,7 +58,7 @@ def air(fleet: Devices, steps: Steps, scene: Scene, place_key: int) -> Values:
 def noise(fleet: Devices, steps: Steps, scene: Scene) -> Values:
     """LAeq of a minute in dB: the street, the hour, the rain on the roof, and now and then a lorry."""
     who, unit = steps.device, fleet.unit[steps.device]
-    busy = bustle(scene.hour(steps.time), scene.is_free) * scene.traffic
+    busy = bustle(scene.hour(steps.time), scene.is_free) * scene.traffic[unit]
     level = 43.0 + 8.0 * scene.urban[unit] + 4.0 * fleet.trait(0)[who] + 7.5 * np.log10(1.0 + 9.0 * busy)
     lorry = 7.0 * (smooth(fleet.keys[who], steps.time / 150_000) > 0.93)
     rain = np.minimum(8.0, 0.35 * scene.sky.rain[unit])

@@ -22,6 +22,7 @@ from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
+from streams.fault import What
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -117,6 +118,8 @@ class Engine:
         self._drained = asyncio.Event()
         self._commands_done: set[str] = set()
         self._backlog: dict[str, bytes | None] = {}
+        self.waits: dict[What, tuple[int, str]] = {}
+        """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
 
     @property
     def owned(self) -> list[int]:
@@ -143,7 +146,8 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
-            held = Held(state, recovered.ordinal, recovered.totals, recovered.at, generation=self._generation())
+            totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
+            held = Held(state, recovered.ordinal, totals, recovered.at, generation=self._generation())
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
             await self._publish(self._all_of(state))
@@ -333,7 +337,8 @@ class Engine:
         changes.update(value_entry(value) for value in beat.current)
         changes.update(alert_entry(alert, self._catalogue) for alert in beat.alerts)
         for name, batch in beat.bridges.items():
-            changes.update([entry(f"b:{name}", pending=batch.pending, at=batch.sealed_at)])
+            counts = {"pending": batch.pending, "arrived": batch.arrived, "repeated": batch.repeated}
+            changes.update([entry(f"b:{name}", **counts, at=batch.sealed_at)])
 
     async def _commit(self) -> None:
         """Write every checkpoint that waits, in one transaction; those of partitions lost to others are dropped."""
@@ -343,9 +348,12 @@ class Engine:
             checkpoints.append(self._roll_up_checkpoint)
         if not checkpoints:
             return
+        since, _ = self.waits.setdefault("checkpoint_waits", (self._clock(), ""))
         try:
             committed = await asyncio.to_thread(self._store.commit_all, checkpoints)
+            self.waits.pop("checkpoint_waits", None)
         except Unavailable as reason:
+            self.waits["checkpoint_waits"] = since, str(reason)
             log.warning("checkpoints wait", partitions=[one.partition for one in checkpoints], reason=str(reason))
             return
         for checkpoint in checkpoints:

@@ -145,8 +145,9 @@ class BeatMark(msgspec.Struct, frozen=True, array_like=True):
 class Checkpoint(msgspec.Struct, frozen=True):
     """Everything that one partition's transaction writes.
 
-    `expected` is the offset the database must still have (the fence), `offset` the next one to read; `ordinal`
-    the messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
+    `expected` is the offset the database must still have, `expected_at` the time of its last checkpoint (None: any):
+    the fence, which must hold also where no record has come since. `offset` is the next one to read; `ordinal` the
+    messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
     `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
     checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
     carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
@@ -182,6 +183,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     open_values: bytes = b""
     beats: bytes = b""
     snapshot: dict[str, int] | None = None
+    expected_at: int | None = None
 
 
 class Recovered(msgspec.Struct):

@@ -6,6 +6,7 @@ committed (architecture §4), partitions dropped on every rebalance and recovere
 """
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -46,11 +47,18 @@ class EmbeddedWorker:
         self._app = faust.App("ioc", broker="kafka://127.0.0.1:9", store="memory://", web_enabled=False)
         self._records = self._app.channel(maxsize=CHANNEL_MAX)
         self._reports = self._app.channel(maxsize=CHANNEL_MAX)
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, journal.ends_ordinals)
+        self._ends: dict[int, int] = {}
+        self.engine = Engine(catalogue, store, live, clock, self._send_report, self._received)
         self._agents = [
             self._app.agent(self._records, name="observe")(self._observe),
             self._app.agent(self._reports, name="roll_up")(self._roll_up),
         ]
+
+    def _received(self) -> dict[int, int]:
+        """The journal's next ordinals, as last known while it does not answer."""
+        with contextlib.suppress(Unavailable):
+            self._ends = self._journal.ends_ordinals()
+        return self._ends
 
     async def _observe(self, records: Any) -> None:
         async for record in records:

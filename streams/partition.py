@@ -103,7 +103,7 @@ class Partition:
         self._numbered = (0, 0, 0)
         self._silence_checked_at = recovered.at
         self._kept_house_at = recovered.at or now
-        self._expected = recovered.offset
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
         self._settled = (self.offset, recovered.ordinal)
         self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
@@ -487,8 +487,9 @@ class Partition:
             open_values=_encode_values(still_open),
             beats=beats,
             snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = offset
+        self._expected, self._expected_at = offset, now
         self._clear_checkpoint()
         return result
 

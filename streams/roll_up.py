@@ -58,7 +58,7 @@ class RollUp:
         self._generations: dict[int, int] = {}
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
-        self._expected = recovered.offset
+        self._expected, self._expected_at = recovered.offset, recovered.at
         self._beats = max(recovered.offset, 0)
         self._kept_house_at = recovered.at or now
         self._clear_checkpoint()
@@ -131,7 +131,7 @@ class RollUp:
     def evaluate(self, now: int) -> Beat:
         """Merge what changed; step the place's own alerts."""
         beat = Beat(ROLL_UP, now)
-        for kpi, end in sorted(self._dirty, key=lambda key: key[1]):
+        for kpi, end in sorted(self._dirty, key=lambda key: (key[1], key[0])):
             self._merge(beat, kpi, end)
         self._dirty.clear()
         self._step_alerts(beat, now)
@@ -227,7 +227,8 @@ class RollUp:
             pending_holds=self._alerts.packed_holds(),
             open_values=msgspec.msgpack.encode(standing),
             snapshot=snapshot,
+            expected_at=self._expected_at,
         )
-        self._expected = self._beats
+        self._expected, self._expected_at = self._beats, now
         self._clear_checkpoint()
         return result

@@ -86,6 +86,7 @@ UNMERGED_MS = 120_000
 """The roll-up's checkpoint is at most seconds behind the partitions': shares written since then are merged again."""
 
 KEYS_A_QUERY = 200
+ROWS_A_PART = 50_000
 MAIL_TRIES = 30
 Row = Mapping[str, Any]
 Table = type[SQLModel]
@@ -150,6 +151,8 @@ class SqlStore:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
         mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
+        if checkpoint.expected_at is not None:
+            mine &= table.c.at == checkpoint.expected_at
         return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
@@ -426,12 +429,31 @@ class SqlStore:
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
 
+    def closed_values(self, after: int, upto: int) -> Iterator[list[tuple[str, str, int, float | None, int]]]:
+        """KPI, scope, end, value and n of all closed windows that end in (after, upto] (ms UTC), in parts."""
+        table = table_of(ValueTable)
+        query = sa.select(table.c.kpi, table.c.scope, table.c.end, table.c.value, table.c.n).where(
+            table.c.end > after, table.c.end <= upto, table.c.state != "provisional"
+        )
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=ROWS_A_PART).execute(query)
+            for part in found.partitions():
+                yield [tuple(row) for row in part]
+
     def offsets(self) -> dict[int, int]:
-        """The journal offset after the newest checkpoint of every partition."""
+        """For every partition (not the roll-up), the journal offset that its last checkpoint reached."""
         table = table_of(CheckpointTable)
         with self._reading() as connection:
-            rows = connection.execute(sa.select(table.c.partition, table.c.offset))
-            return {row.partition: row.offset for row in rows}
+            rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
+            return {partition: max(offset, 0) for partition, offset in rows}
+
+    def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
+        """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & table.c.end.between(start, end) & (table.c.state != "provisional")
+        query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
+        with self._reading() as connection:
+            return [_made(Value, row) for row in connection.execute(query)]
 
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""

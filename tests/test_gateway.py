@@ -20,6 +20,7 @@ from sensors.system_clock import now_ms
 from streams.alert import Alert
 from streams.beat import Counts, Rejection, State, Value
 from streams.checkpoint import Checkpoint, LedgerRow
+from streams.fault import Seen, changes, fold
 from streams.memory_live import MemoryLive
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import load_all
@@ -472,9 +473,34 @@ async def test_ready_says_in_words_why_not_and_is_ready_once_partitions_progress
     async with wall_client(world.site) as wall:
         await wall.hello()
         await wall.until_sequence(sequence)
-    assert (await world.site.ask("/ready")).json == {"ready": True, "reasons": []}
+    assert (await world.site.ask("/ready")).json == {"ready": True, "reasons": [], "warnings": []}
     health = (await world.site.ask("/health")).json
     assert (health["status"], len(health["build"])) == ("ok", 12)
+
+
+async def test_a_fault_of_the_centre_is_a_reason_not_to_be_ready_and_a_nearly_full_disk_a_warning(world: World) -> None:
+    now = now_ms()
+    progress = msgspec.json.encode({"watermark": T0, "offset": 5, "lag": 0, "at": now})
+    low = fold({}, {"disk_low": Seen("còn 150 MB", "150 MB left")}, now)
+    full = fold({}, {"disk_full": Seen("còn 0 MB", "0 MB left")}, now)
+    async with wall_client(world.site) as wall:
+        await wall.hello()
+        await wall.until_sequence(await world.live.publish({"p:0": progress} | changes({}, low)))
+        warned = await world.site.ask("/ready")
+        await wall.until_sequence(await world.live.publish(changes(low, full)))
+        stopped = await world.site.ask("/ready")
+        metrics = (await world.site.ask("/metrics")).body.decode()
+        old = changes({}, fold({}, {"disk_full": Seen()}, now - 16_000))
+        await wall.until_sequence(await world.live.publish(old))
+        forgotten = await world.site.ask("/ready")
+    assert warned.status == 200
+    told = {"what": "disk_low", "vi": "Đĩa sắp đầy – còn 150 MB", "en": "Disk nearly full – 150 MB left"}
+    assert warned.json["warnings"] == [told]
+    assert stopped.status == 503
+    assert stopped.json["reasons"][0]["vi"] == "Đĩa đầy: ngừng xác nhận – còn 0 MB"
+    assert stopped.json["reasons"][0]["en"] == "Disk full: acknowledging stopped – 0 MB left"
+    assert 'ioc_fault{what="disk_full"} 1.0' in metrics
+    assert forgotten.status == 200, "what a process that died has left behind is not believed for ever"
 
 
 async def test_a_live_store_that_is_gone_makes_it_not_ready_and_stops_the_heartbeat(world: World) -> None:

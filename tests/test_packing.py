@@ -4,33 +4,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensors.batch import MESSAGES_MAX
-from sensors.packing import BATCH_BYTES_MAX, Message, Packer
+from sensors.packet import Publish
+from sensors.packing import BATCH_BYTES_MAX, Counts, Packer
 from sensors.topic import partition_of
 
 TOPICS = [f"ioc/{code:05d}/air/s{code}" for code in range(6652, 6700, 7)] + ["ioc", "a/b/c", ""]
 MESSAGES = st.lists(
-    st.builds(Message, st.sampled_from(TOPICS), st.binary(max_size=9), st.integers(0, 10), st.booleans()), max_size=60
+    st.builds(Publish, st.sampled_from(TOPICS).map(str.encode), st.binary(max_size=9), st.just(b""), st.booleans()),
+    max_size=60,
 )
 
 
 @given(st.lists(MESSAGES, max_size=5), st.integers(1, 5))
 def test_every_message_is_in_one_batch_of_its_partition_in_order_and_ordinals_have_no_gap(
-    rounds: list[list[Message]], partitions: int
+    rounds: list[list[Publish]], partitions: int
 ) -> None:
     start = {number: 100 * number for number in range(partitions)}
     packer = Packer("b", partitions, start)
     sealed = []
-    for messages in rounds:
-        for message in messages:
-            packer.add(message)
+    for at, messages in enumerate(rounds):
+        for half in (messages[: len(messages) // 2], messages[len(messages) // 2 :]):
+            packer.add(half, at)
         assert packer.held == len(messages)
         sealed += packer.seal(1)
         assert packer.held == 0
     for number in range(partitions):
         told = [batch for batch in sealed if batch.partition == number]
-        expected = [m for messages in rounds for m in messages if partition_of(m.topic, partitions) == number]
+        expected = [
+            (message, at)
+            for at, messages in enumerate(rounds)
+            for message in messages
+            if partition_of(message.topic.decode(), partitions) == number
+        ]
         got = [
-            Message(topic, payload, at, index in batch.redelivered)
+            (Publish(topic.encode(), payload, b"", index in batch.redelivered), at)
             for batch in told
             for index, (topic, payload, at) in enumerate(
                 zip(batch.topics, batch.payloads, batch.received_at, strict=True)
@@ -45,18 +52,37 @@ def test_every_message_is_in_one_batch_of_its_partition_in_order_and_ordinals_ha
 
 def test_a_batch_has_at_most_500_messages_and_little_more_than_2_mib() -> None:
     packer = Packer("b", 1, {0: 0})
-    for _ in range(1_200):
-        packer.add(Message("t", b"x", 0))
+    packer.add([Publish(b"t", b"x", b"")] * 1_200, 0)
     assert [len(batch.topics) for batch in packer.seal(0)] == [MESSAGES_MAX, MESSAGES_MAX, 200]
-    for _ in range(10):
-        packer.add(Message("t", b"x" * 900_000, 0))
+    packer.add([Publish(b"t", b"x" * 900_000, b"")] * 10, 0)
     batches = packer.seal(0)
     assert [len(batch.topics) for batch in batches] == [2, 2, 2, 2, 2]
     assert all(sum(map(len, batch.payloads)) <= BATCH_BYTES_MAX for batch in batches)
 
 
-def test_a_heartbeat_is_an_empty_batch_that_takes_no_number() -> None:
+def test_a_message_larger_than_a_batch_has_one_of_its_own() -> None:
+    packer = Packer("b", 1, {0: 0})
+    sizes = [10, BATCH_BYTES_MAX + 1, 10, 20]
+    packer.add([Publish(b"t", b"x" * size, b"") for size in sizes], 0)
+    batches = packer.seal(0)
+    assert [[len(payload) for payload in batch.payloads] for batch in batches] == [[10], [sizes[1]], [10, 20]]
+
+
+def test_redelivered_messages_are_marked_in_the_part_that_has_them() -> None:
+    packer = Packer("b", 1, {0: 0})
+    packer.add([Publish(b"t", b"x", b"", index in (3, 499, 500, 701)) for index in range(800)], 0)
+    assert [batch.redelivered for batch in packer.seal(0)] == [[3, 499], [0, 201]]
+
+
+def test_topics_that_are_no_utf_8_are_kept_readable() -> None:
+    packer = Packer("b", 1, {0: 0})
+    packer.add([Publish(b"ioc/06652/air/\xff", b"x", b"")], 0)
+    assert packer.seal(0)[0].topics == ["ioc/06652/air/\ufffd"]
+
+
+def test_a_heartbeat_is_an_empty_batch_that_takes_no_number_and_carries_the_counts() -> None:
     packer = Packer("bridge-1", 2, {})
-    beat = packer.heartbeat(1, 77, 5)
-    assert (beat.partition, beat.first, beat.after, beat.sealed_at, beat.pending, beat.topics) == (1, 0, 0, 77, 5, [])
-    assert packer.heartbeat(1, 78, 0).first == 0
+    beat = packer.heartbeat(1, 77, Counts(12, 4, 5))
+    assert (beat.partition, beat.first, beat.after, beat.sealed_at, beat.topics) == (1, 0, 0, 77, [])
+    assert (beat.arrived, beat.repeated, beat.pending) == (12, 4, 5)
+    assert packer.heartbeat(1, 78, Counts()).first == 0

@@ -2,112 +2,45 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from browser import CUT_OFF, Watched, chromium, keeping, line_to, page_at
-from gateway_client import Site, served
-from playwright.async_api import Browser, Locator, expect
+from browser import CUT_OFF, chromium, keeping, line_to, page_at
+from pages_world import (
+    DEFINITIONS,
+    LEDGER,
+    LONGEST_UNITS,
+    MINUTE_MS,
+    PASSWORD,
+    PLACE,
+    UNITS,
+    World,
+    is_live,
+    log_in,
+    store_in,
+    tile,
+    world_of,
+)
+from playwright.async_api import Browser, expect
 
-from control_center.argon2_accounts import hash_password
-from control_center.http_gateway import GatewaySettings, build_gateway
-from control_center.sql_accounts import SqlAccounts
+from control_center.http_gateway import GatewaySettings
 from control_center.toml_walls import SHIPPED_WALLS
 from control_center.wall import FONT_REM
 from sensors.system_clock import now_ms
-from streams.alert import Alert
-from streams.beat import Counts, Rejection, Value
-from streams.catalogue import compile_catalogue
-from streams.checkpoint import Checkpoint, SummaryRow
-from streams.live_keys import alert_texts
-from streams.memory_live import MemoryLive
+from streams.beat import Rejection, Value
+from streams.checkpoint import SummaryRow
+from streams.fault import WORDS, Fault, Seen, changes, fold
 from streams.sql_store import SqlStore
 from streams.summary import Decision, Facts, Figure, Note
-from streams.toml_catalogue import load_all
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
-
-DEFINITIONS = load_all()
-CATALOGUE = compile_catalogue(DEFINITIONS.place, DEFINITIONS.kinds, DEFINITIONS.kpis, DEFINITIONS.rules)
-PLACE = DEFINITIONS.place.code
-UNITS = {unit.name: unit.code for unit in DEFINITIONS.place.units.values()}
-LONGEST_UNITS = sorted(UNITS, key=len, reverse=True)[:8]
-MINUTE_MS = 60_000
-PASSWORD = "k7mp-x3qz-9hda"
-FIGURES = {
-    "vn_aqi": 87.0, "air_pm25_24h": 31.9, "rain_1h": 112.4, "water_level": 2.84, "slope_rate": 1.3, "noise_leq": 61.2,
-    "traffic_flow": 1204.0, "traffic_speed": 34.1, "tickets_today": 12345.0, "wait_within_15": 93.1, "wait_p90": 18.4,
-    "satisfaction": 99.4,
-}  # fmt: skip
-
-LEDGER = {"received": 1_000_030, "accepted": 1_000_000, "duplicate": 11, "too_late": 7, "rejected": 3, "in_flight": 9}
-
-
-class World:
-    """One gateway with its stores, and the hand that says what happens."""
-
-    def __init__(self, store: SqlStore, live: MemoryLive, site: Site) -> None:
-        self.store, self.live, self.site = store, live, site
-        self.alerts: dict[str, dict[str, Any]] = {}
-
-    async def say(self, kpi: str, value: float | None, age_ms: int = 1_000) -> None:
-        now = now_ms()
-        window = {"from": now - 300_000, "to": now, "as": now - age_ms}
-        row = {"v": value, "n": 1234, "src": 14, **window, "st": "final", "rev": 0}
-        await self.live.publish({f"k:{kpi}@{PLACE}": msgspec.json.encode(row)})
-
-    async def say_all(self) -> None:
-        for kpi, value in FIGURES.items():
-            await self.say(kpi, value)
-        silent = msgspec.json.encode({f"{UNITS['Cô Tô']}/level/tide-1": now_ms()})
-        ledger = msgspec.json.encode(LEDGER | {"readings": 3_000_000})
-        await self.live.publish({"l:0": ledger, "b:one": b'{"pending":12,"at":1}', "s:silent": silent})
-
-    async def raise_alert(self, rule: str, unit: str = "", minutes: int = 4, **fields: Any) -> str:
-        definition, now = DEFINITIONS.rules[rule], now_ms()
-        scope = UNITS[unit] if unit else PLACE
-        raised = now - minutes * MINUTE_MS
-        due, name = raised + 30 * MINUTE_MS, f"{rule}-{scope}"
-        made = Alert(name, rule, scope, "", definition.severity, "unack_active", raised, due, 125.0)
-        self.alerts[made.id] = alert_texts(made, CATALOGUE) | fields
-        await self.publish_alert(made.id)
-        return made.id
-
-    async def publish_alert(self, alert: str) -> None:
-        await self.live.publish({f"a:{alert}": msgspec.json.encode(self.alerts[alert])})
-
-    async def carry_out(self) -> list[str]:
-        """Do what people told the workers to do."""
-        told = self.store.waiting_commands()
-        for command in told:
-            alert = self.alerts[command.alert]
-            alert["revision"] += 1
-            if command.op == "acknowledge":
-                alert |= {"state": "ack_active", "acked_by": command.who, "acked_at": now_ms()}
-            await self.publish_alert(command.alert)
-        return [command.op for command in told]
-
-    def commit(self, **parts: Any) -> None:
-        assert self.store.commit(Checkpoint(0, -1, 0, 0, now_ms(), b"", parts.pop("totals", Counts()), **parts))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
-    made = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
-    made.migrate()
-    SqlAccounts(made.engine).add_account("truc-ban", hash_password(PASSWORD), "operator", now_ms())
-    return made
-
-
-@asynccontextmanager
-async def world_of(store: SqlStore, settings: GatewaySettings, **options: Any) -> AsyncIterator[World]:
-    live = MemoryLive(f"epoch-{now_ms()}")
-    async with served(build_gateway(settings, live, store, DEFINITIONS, **options)) as site:
-        yield World(store, live, site)
+    return store_in(tmp_path)
 
 
 @pytest.fixture
@@ -126,14 +59,6 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(autouse=True)
 def patience() -> None:
     expect.set_options(timeout=20_000)
-
-
-def tile(watched: Watched, kpi: str) -> Locator:
-    return watched.page.locator(f'[data-kpi="{kpi}"]')
-
-
-async def is_live(watched: Watched) -> None:
-    await expect(watched.page.locator("html[data-link=live]")).to_be_visible()
 
 
 # The wall
@@ -303,6 +228,9 @@ async def test_a_room_far_away_is_shown_the_four_worst(store: SqlStore, browser:
             await expect(tile(wall, "slope_rate")).to_be_visible()
             await expect(tile(wall, "satisfaction")).to_be_visible()
             assert await wall.page.evaluate(CUT_OFF) == []
+            await ail(world, disk_full=FULL, bridge_silent=Seen())
+            await expect(wall.page.locator("#faults b")).to_be_visible()
+            assert await wall.page.evaluate(CUT_OFF) == []
 
 
 async def test_a_thousand_changes_leave_the_dom_as_large_as_it_was(world: World, browser: Browser) -> None:
@@ -320,6 +248,70 @@ async def test_a_thousand_changes_leave_the_dom_as_large_as_it_was(world: World,
         assert await wall.page.locator("*").count() == before
 
 
+# What ails the centre itself
+
+
+async def ail(world: World, **seen: Seen) -> None:
+    """Say these faults, since four minutes ago; delete all others."""
+    now = now_ms()
+    begun = fold({}, {what: Seen() for what in WORDS if what in seen}, now - 4 * MINUTE_MS)
+    told = fold(begun, {what: seen[what] for what in WORDS if what in seen}, now)
+    await world.live.publish(changes({}, told) | {f"f:{what}": None for what in WORDS if what not in seen})
+
+
+LOW = Seen("còn 812\u00a0MB, cần 1024\u00a0MB", "812\u00a0MB left, 1024\u00a0MB needed")
+FULL = Seen("còn 0\u00a0MB, cần 75\u00a0MB", "0\u00a0MB left, 75\u00a0MB needed")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (3840, 2160), (7680, 2160)])
+async def test_a_fault_of_the_centre_takes_a_strip_of_its_own_and_nothing_is_cut(
+    world: World, browser: Browser, width: int, height: int
+) -> None:
+    for unit in LONGEST_UNITS:
+        await world.raise_alert("wait_long", unit)
+    async with page_at(browser, world.site.host, "/wall", width, height) as wall:
+        await is_live(wall)
+        strip = wall.page.locator("#faults")
+        await expect(strip).to_be_hidden()
+        rows = await wall.page.locator(".alert:visible").count()
+        await ail(world, disk_low=LOW)
+        await expect(strip).to_contain_text("Cảnh báo hệ thống: Đĩa sắp đầy – còn 812")
+        await expect(strip.locator(".mark")).to_have_attribute("data-sev", "warning")
+        await ail(world, disk_full=FULL, bridge_silent=Seen(), checkpoint_waits=Seen(detail="database or disk is full"))
+        await expect(strip).to_contain_text("Lỗi hệ thống: Đĩa đầy: ngừng xác nhận – còn 0")
+        await expect(strip).to_contain_text("4 phút · và 2 lỗi nữa")
+        await expect(strip.locator(".mark")).to_have_attribute("data-sev", "critical")
+        if width / height < 2.5:
+            await expect(wall.page.locator("#alerts-more")).to_have_text(f"và {len(LONGEST_UNITS) - rows + 2} mục nữa")
+        assert await wall.page.evaluate(CUT_OFF) == []
+        await ail(world)
+        await expect(strip).to_be_hidden()
+        await expect(wall.page.locator(".alert:visible")).to_have_count(rows)
+
+
+async def test_desk_and_phone_name_the_centres_faults_and_what_a_dead_process_said_is_not_believed(
+    world: World, browser: Browser
+) -> None:
+    await ail(world, disk_full=FULL, bridge_silent=Seen())
+    beats = keeping(lambda: ail(world, disk_full=FULL, bridge_silent=Seen()), 2.0)
+    async with page_at(browser, world.site.host, "/login") as desk, beats:
+        await log_in(desk)
+        faults = desk.page.locator(".fault")
+        await expect(faults).to_have_count(2)
+        await expect(faults.first).to_contain_text("Đĩa đầy: ngừng xác nhận – còn 0")
+        await expect(faults.last).to_contain_text("Cầu nối MQTT im lặng")
+        async with page_at(browser, world.site.host, "/leader?lang=en", 390, 844) as leader:
+            fault = leader.page.locator("#fault")
+            await expect(fault).to_have_text(f"System fault: Disk full: acknowledging stopped – {FULL.en}")
+            assert await leader.page.evaluate("document.documentElement.scrollWidth") <= 390
+    old = Fault("disk_full", 1, now_ms() - 16_000, "Đĩa đầy", "Disk full")
+    async with page_at(browser, world.site.host, "/login") as desk:
+        await world.live.publish({"f:disk_full": msgspec.json.encode(old), "f:bridge_silent": None})
+        await log_in(desk)
+        await expect(desk.page.locator("#me")).to_have_text("truc-ban")
+        await expect(desk.page.locator(".fault")).to_have_count(0)
+
+
 async def test_a_walls_token_goes_with_all_that_it_asks(store: SqlStore, browser: Browser) -> None:
     async with world_of(store, GatewaySettings(wall_token="the-token")) as world:
         await world.say_all()
@@ -331,12 +323,6 @@ async def test_a_walls_token_goes_with_all_that_it_asks(store: SqlStore, browser
 
 
 # The desk
-
-
-async def log_in(page: Watched, password: str = PASSWORD) -> None:
-    await page.page.fill("#name", "truc-ban")
-    await page.page.fill("#password", password)
-    await page.page.click("#enter")
 
 
 async def test_an_alert_is_shown_as_taken_only_when_the_worker_has_heard_of_it(world: World, browser: Browser) -> None:

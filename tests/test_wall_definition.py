@@ -130,6 +130,32 @@ def test_two_views_that_look_at_different_times_prove_the_same() -> None:
     assert dict(often.state.items()) == dict(seldom.state.items())
 
 
+def test_a_wall_that_changes_over_between_gateways_misses_no_alert_that_came_and_went_by_the_cap() -> None:
+    """One gateway saw an alert come under the cap and go again, the other looked only before and after."""
+    store = SyncState("e")
+    often, seldom = (View(frozenset(), alerts_max=2, gateway=name) for name in ("often", "seldom"))
+
+    def look(view: View) -> None:
+        view.follow(store.since("e" if view.state.epoch else "", view.state.sequence))
+
+    held: dict[str, bytes | None] = {}
+    epoch, sequence = "", 0
+    beats: list[dict[str, bytes | None]] = [
+        {"a:1": alert("critical"), "a:2": alert("critical", raised_at=2), "a:3": alert("notice")},
+        {"a:1": None}, {"a:4": alert("critical", raised_at=4)},
+    ]  # fmt: skip
+    for number, beat in enumerate(beats):
+        store.publish(beat)
+        look(often)
+        if number != 1:
+            look(seldom)
+        told = (seldom if number == 2 else often).state.since(epoch, sequence)
+        held = {} if told.is_full else held
+        held = {key: value for key, value in (held | told.changes).items() if value is not None}
+        epoch, sequence = told.epoch, told.sequence
+    assert held == dict(seldom.state.items())
+
+
 def test_ready_means_that_offsets_move_while_there_is_lag() -> None:
     readiness = Readiness()
     assert readiness.reasons(0)[0][1] == "no worker has reported yet"

@@ -1,13 +1,14 @@
-"""The centre of a virtual world: the real engine, database, live store, views and frames, at beats whose time is given.
+"""The centre of a virtual world: the real engine, database, live store, views and frames, at beats of given times.
 
-A `Plan` says what goes wrong and on which beat. A run returns everything that was shown and everything that was kept, so
-that runs can be compared to the byte.
+A `Plan` says what goes wrong and on which beat. A run returns everything that was shown and everything that was kept,
+so that runs can be compared to the byte.
 """
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -53,8 +54,8 @@ def made() -> Catalogue:
 class Plan:
     """What goes wrong, by the index of the beat. `crashes`: the engine dies once its state is written ("written"), at
     once ("now"), or before it can write ("unwritten"), and is back after so many beats; `outages`: the database takes
-    nothing on that beat ("read only" or "full"); `zombies`: the engine that died goes on for a beat after its successor.
-    `live_survives`: the live store is a process of its own (the cluster)."""
+    nothing on that beat ("read only" or "full"); `zombies`: the engine that died wakes for a beat after its successor
+    has written. `live_survives`: the live store is a process of its own (the cluster)."""
 
     crashes: dict[int, tuple[str, int]] = field(default_factory=dict)
     outages: dict[int, str] = field(default_factory=dict)
@@ -130,11 +131,12 @@ def is_written(store: SqlStore, now: int) -> bool:
 
 
 class Gateway:
-    """What `control_center.live_mirror.Mirror` does on a tick, and the feed of one wall."""
+    """What `control_center.live_mirror.Mirror` does on a tick, and the feed of one wall with room for a few alerts."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.state = SyncState()
-        self.feed = Feed(View(frozenset(f"k:{kpi}@{place().code}" for kpi in made().kpis), alerts_max=6), {"wall": "w"})
+        keys = frozenset(f"k:{kpi}@{place().code}" for kpi in made().kpis)
+        self.feed = Feed(View(keys, alerts_max=6, gateway=name), {"wall": "w"})
 
     async def look(self, live: MemoryLive) -> None:
         delta = await live.since(self.state.epoch, self.state.sequence)
@@ -172,6 +174,18 @@ class Wall:
 # --- a run ---
 
 
+class AtOnce(ThreadPoolExecutor):
+    """Does what is given to a thread right here: a run must not hang on how threads take turns."""
+
+    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*given, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
 class Centre:
     """One run of a world under a plan."""
 
@@ -181,29 +195,34 @@ class Centre:
         self.engine: Engine | None = None
         self.zombie: Engine | None = None
         self.live = MemoryLive("thoi-dai-0")
-        self.gateways = [Gateway(), Gateway()]
+        self._gateways_begun = 0
+        self.gateways = [self._gateway(), self._gateway()]
         self.walls = [Wall() for _ in range(3)]
         self.crashed = 0
         self._back_at = 0
         self._due: tuple[str, int] | None = None
         self._draw = Random(world.seed)
 
+    def _gateway(self) -> Gateway:
+        self._gateways_begun += 1
+        return Gateway(f"cong-{self._gateways_begun}")
+
     async def start(self) -> None:
         """A new engine takes over from the database."""
         if not self.plan.live_survives and self.crashed:
             self.live = MemoryLive(f"thoi-dai-{self.crashed}")
-            self.gateways = [Gateway(), Gateway()]
-        engine = Engine(made(), self.store, self.live, lambda: self.now, self._send_report, self._received)
+            self.gateways = [self._gateway(), self._gateway()]
+
+        async def send_report(report: Report) -> None:
+            await engine.report(report)
+
+        engine = Engine(made(), self.store, self.live, lambda: self.now, send_report, self._received)
         self.engine = engine
         for partition in range(self.world.journal.partitions):
             await engine.own(partition)
         await engine.own_roll_up()
         for command in self.store.waiting_commands():
             engine.order(command)
-
-    async def _send_report(self, report: Report) -> None:
-        assert self.engine is not None
-        await self.engine.report(report)
 
     def _received(self) -> dict[int, int]:
         return self.world.journal.numbered_by(self.now)
@@ -223,8 +242,12 @@ class Centre:
         await self._beat_zombie(index, now)
         tell_database(self.store, *MENDED)
         await self._look_on(index, now)
-        if self._due is not None and self.engine is not None and (self._due[0] != "written" or is_written(self.store, now)):
+        if self._due is not None and self.engine is not None and self._may_die(now):
             self._crash(index)
+
+    def _may_die(self, now: int) -> bool:
+        assert self._due is not None
+        return self._due[0] != "written" or is_written(self.store, now)
 
     async def _beat_engine(self, index: int, now: int) -> None:
         engine = self.engine
@@ -238,8 +261,8 @@ class Centre:
         self._check_ledger()
 
     async def _beat_zombie(self, index: int, now: int) -> None:
-        """The engine that was thought dead wakes once more, with a live store and a roll-up that nobody sees."""
-        if self.zombie is not None and index in self.plan.zombies:
+        """The engine that was thought dead wakes once more, after its successor has written."""
+        if self.zombie is not None and index in self.plan.zombies and self.engine and is_written(self.store, now):
             before = rows_of(self.store)
             await self.zombie.beat(now)
             assert rows_of(self.store) == before, "a worker that had lost its partitions wrote"
@@ -266,7 +289,7 @@ class Centre:
 
     async def _look_on(self, index: int, now: int) -> None:
         if index in self.plan.gateway_crashes:
-            self.gateways[index % 2] = Gateway()
+            self.gateways[index % 2] = self._gateway()
         draw = self._draw
         for gateway in self.gateways:
             if not gateway.state.epoch or draw.random() < 0.8:
@@ -289,6 +312,7 @@ def play(world: World, plan: Plan) -> Told:
 
 
 async def _play(world: World, plan: Plan) -> Told:
+    asyncio.get_running_loop().set_default_executor(AtOnce(1))
     store = fresh_store()
     centre = Centre(world, plan, store)
     try:

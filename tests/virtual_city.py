@@ -1,7 +1,7 @@
-"""A whole centre in virtual time, by a seed: devices and desks, an unreliable broker, a bridge that dies, and a journal.
+"""A world in virtual time, by a seed: devices and desks, an unreliable broker, a bridge that dies, and a journal.
 
-Nothing sleeps and nothing is mocked: packing, batches, engine, database, live store, view and frames are the real ones;
-only the broker, the journal's disk and the clock are made here. `virtual_centre` plays the rest over the journal.
+Nothing sleeps and nothing is mocked: city, packing and batches are the real ones; only the broker, the journal's disk
+and the clock are made here. `virtual_centre` plays engine, database, live store and walls over the journal.
 
     publish ──▶ broker (QoS 1: again until acknowledged, DUP) ──▶ bridge (Packer) ──▶ journal (records by time)
 """
@@ -23,7 +23,7 @@ from simulators.equipment import Equipment
 from simulators.scenario import Scenario, Trouble
 from simulators.toml_scenarios import load_equipment
 
-MINUTES = 12
+MINUTES = 8
 SPAN_MS = MINUTES * 60_000
 STEP_MS = 250
 """How often broker and bridge get their turn."""
@@ -70,7 +70,7 @@ def small_city(seed: int) -> City:
 def odd_sources(draw: Random) -> list[tuple[int, str, bytes]]:
     """What the city has not: no time of their own, clocks ahead and behind, good-byes, junk, unknown places."""
     said: list[tuple[int, str, bytes]] = []
-    for _ in range(40):
+    for _ in range(50):
         at, unit = NOON + draw.randrange(SPAN_MS), draw.choice(UNITS)
         speed = round(draw.uniform(5, 110), 1)
         said.append((at, *draw.choice((
@@ -90,7 +90,8 @@ def odd_sources(draw: Random) -> list[tuple[int, str, bytes]]:
 def everything_said(seed: int) -> list[Sent]:
     """All messages of the world in order of sending."""
     draw = Random(seed)
-    said = [(message.time, message.topic, message.payload) for message in small_city(seed).messages(NOON, NOON + SPAN_MS)]
+    messages = small_city(seed).messages(NOON, NOON + SPAN_MS)
+    said = [(message.time, message.topic, message.payload) for message in messages]
     ordered = sorted(said + odd_sources(draw))
     return [Sent(at, number, topic, payload) for number, (at, topic, payload) in enumerate(ordered)]
 

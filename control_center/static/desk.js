@@ -2,19 +2,24 @@
 // The operators' desk: the queue, one alert in detail, what was rejected. Everything it shows can be linked.
 import { isUnclaimed, unclaimedFirst } from "./alerts.js";
 import { command, leave, logOut, mayAct, whoAmI } from "./commands.js";
+import { askedBy } from "./desk_address.js";
 import { Detail } from "./desk_detail.js";
+import { Explain } from "./desk_explain.js";
 import { headlineOf, queueTable } from "./desk_queue.js";
-import { Rejections } from "./desk_rejections.js";
+import { PANES, Trust } from "./desk_trust.js";
 import { deskWords, fill } from "./desk_words.js";
+import { faultWords, gravity, standingFaults } from "./fault_strip.js";
 import { ledgerOf, titleOn } from "./figures.js";
-import { html, nothing, render } from "./lit.js";
+import { html, markOf, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { Sound } from "./sound.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./types").Alert} Alert */
-/** @typedef {"open" | "unclaimed" | "mine" | "rejections"} Tab */
+/** @typedef {import("./desk_trust").Pane} Pane */
+/** @typedef {"open" | "unclaimed" | "mine" | "kpi" | Pane} Tab */
 
 const RATE_AGAIN_MS = 60_000;
 const WAIT_MOST_MS = 20_000;
@@ -37,11 +42,13 @@ class Desk {
     this._times = new Times("UTC");
     this._sound = new Sound();
     this._detail = new Detail(() => this._later());
-    this._rejections = new Rejections(() => this._later());
+    this._trust = new Trust(() => this._later());
+    this._explain = new Explain(() => this._later(), true);
     this._link = new LiveLink(wallName, {
       described: (meta) => {
         this._names = new Map(meta.units);
         this._times = new Times(meta.place.zone);
+        tellReplay(meta.replay, this._times);
         this._later();
       },
       changed: () => this._later(),
@@ -75,8 +82,9 @@ class Desk {
   _follow() {
     const [kind, id] = location.hash.slice(1).split("/", 2);
     this._detail.choose(kind === "alert" && id ? decodeURIComponent(id) : "");
-    if (kind === "rejections") this._tab = "rejections";
-    else if (kind === "alert" && this._tab === "rejections") this._tab = "open";
+    if (isPane(kind)) this._tab = kind;
+    else if (askedBy(location.hash)) this._tab = "kpi";
+    else if (isPane(this._tab) || this._tab === "kpi") this._tab = "open";
     this._later();
   }
 
@@ -88,8 +96,8 @@ class Desk {
   /** @param {Tab} tab */
   _turn(tab) {
     this._tab = tab;
-    if (tab === "rejections") location.hash = "rejections";
-    else if (location.hash === "#rejections") location.hash = "";
+    if (isPane(tab)) location.hash = tab;
+    else if (isPane(location.hash.slice(1)) || askedBy(location.hash)) location.hash = "";
     this._later();
   }
 
@@ -135,16 +143,21 @@ class Desk {
     requestAnimationFrame(() => document.querySelector('[data-chosen="true"]')?.scrollIntoView({ block: "nearest" }));
   }
 
+  /** What was cannot be acted on. */
+  _canAct() {
+    return this._me !== null && mayAct(this._me) && !isReplay();
+  }
+
   /** @param {string} id */
   async _take(id) {
     const alert = this._link.replica.values.get(`a:${id}`);
-    if (!alert || !isUnclaimed(alert) || this._waiting.has(id)) return;
+    if (!this._canAct() || !alert || !isUnclaimed(alert) || this._waiting.has(id)) return;
     await this._send("acknowledge", id);
   }
 
   /** @param {string} op @param {string} id @param {object} [body] @returns {Promise<boolean>} */
   async _send(op, id, body) {
-    if (!this._me) return false;
+    if (!this._me || !this._canAct()) return false;
     const revision = this._link.replica.values.get(`a:${id}`)?.revision ?? 0;
     this._waiting.set(id, { op, since: this._link.clock.now(), revision });
     this._error = "";
@@ -200,40 +213,54 @@ class Desk {
     if (Number.isNaN(now)) return;
     this._settle();
     const alerts = this._alerts();
-    this._sound.heed(alerts.filter((alert) => alert.severity === "critical" && isUnclaimed(alert)).map(({ id }) => id));
+    if (!isReplay()) this._sound.heed(alerts.filter((alert) => alert.severity === "critical" && isUnclaimed(alert)).map(({ id }) => id));
     const live = alerts.find(({ id }) => id === this._detail.id);
     this._detail.keepFresh(live, now, this._times);
-    if (this._tab === "rejections") this._rejections.keepFresh();
+    if (isPane(this._tab)) this._trust.keepFresh(this._tab, now);
     if (performance.now() - this._rateAt > RATE_AGAIN_MS) void this._askRate(now);
+    const asked = askedBy(location.hash);
+    if (asked) this._explain.choose(asked, this._times);
     const desk = {
-      now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._me !== null && mayAct(this._me),
+      now, times: this._times, waiting: this._waiting, chosen: this._detail.id, canAct: this._canAct(),
       nameOf: (/** @type {Alert} */ alert) => this._nameOf(alert), choose: (/** @type {string} */ id) => this._choose(id),
-      take: (/** @type {string} */ id) => void this._take(id), close: () => this._choose(""),
+      unitOf: (/** @type {string} */ code) => this._names.get(code) ?? code, take: (/** @type {string} */ id) => void this._take(id), close: () => this._choose(""),
       comment: (/** @type {string} */ id, /** @type {string} */ text) => this._send("comment", id, { text }),
     };
     render(this._head(alerts, now), one("#head"));
-    render(this._tab === "rejections" ? this._rejections.show(now, this._times) : queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all), one("#work"));
+    render(this._work(desk), one("#work"));
     render(this._detail.show(live, desk), one("#detail"));
     render(this._foot(now), one("#foot"));
     tag(document.documentElement, "tab", this._tab);
+    tag(document.documentElement, "wide", String(isPane(this._tab) || this._tab === "kpi"));
     tag(document.documentElement, "detail", String(this._detail.id !== ""));
     this._detail.drawChart(now);
+    this._explain.drawChart();
+  }
+
+  /** What the middle of the page is about. @param {import("./desk_queue").Queue & import("./desk_trust").View} desk */
+  _work(desk) {
+    if (this._tab === "kpi") return this._explain.page(desk);
+    if (isPane(this._tab)) return this._trust.show(this._tab, desk);
+    return queueTable(this._listed(), desk, this._search ? deskWords.none : deskWords.all);
   }
 
   /** @param {Alert[]} alerts @param {number} now */
   _head(alerts, now) {
     const title = titleOn(this._link.replica.meta?.place.titles ?? [], this._times.date(now));
-    const counts = { open: alerts.length + this._link.replica.more, unclaimed: alerts.filter(isUnclaimed).length, mine: alerts.filter((alert) => alert.acked_by === this._me?.name).length };
+    /** @type {Record<string, number>} */
+    const counts = { missing: ledgerOf(this._link.replica.under("l:").map(([, row]) => row)).missing, open: alerts.length + this._link.replica.more, unclaimed: alerts.filter(isUnclaimed).length, mine: alerts.filter((alert) => alert.acked_by === this._me?.name).length };
     const state = this._link.state;
     return html`<h1>${deskWords.desk}</h1><span class="dim">${title ? own(title, "name") : ""}</span>
-      <nav>${/** @type {Tab[]} */ (["open", "unclaimed", "mine", "rejections"]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
-        @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab === "rejections" ? nothing : html`<b>${number(counts[tab])}</b>`}</button>`)}</nav>
+      <nav>${/** @type {Exclude<Tab, "kpi">[]} */ (["open", "unclaimed", "mine", ...PANES]).map((tab) => html`<button data-tab=${tab} aria-pressed=${String(tab === this._tab)}
+        @click=${() => this._turn(tab)}>${deskWords[tab]} ${tab in counts ? html`<b>${number(counts[tab] ?? 0)}</b>` : nothing}</button>`)}</nav>
       <input id="search" type="search" placeholder=${deskWords.search} aria-label=${deskWords.searching} .value=${this._search}
         @input=${(/** @type {Event} */ event) => { this._search = /** @type {HTMLInputElement} */ (event.target).value; this._later(); }}>
-      <span class="link"><i class="lamp"></i>${words[state]} · ${fineAge(this._link.silence())}</span>
-      <b class="clock">${this._times.second(now)}</b>
-      <button class="plain" aria-pressed=${String(this._sound.isOn)} @click=${() => { this._sound.toggle(); this._later(); }}>${deskWords.sound}: ${this._sound.isOn ? deskWords.on : deskWords.off}</button>
+      <span class="link"><i class="lamp"></i>${isReplay() && state === "live" ? words.replayed : words[state]} · ${fineAge(this._link.silence())}</span>
+      <b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.second(now)}</b>
+      <button class="plain" id="sound" ?disabled=${isReplay()} aria-pressed=${String(this._sound.isOn)} @click=${() => { this._sound.toggle(); this._later(); }}>${deskWords.sound}: ${this._sound.isOn ? deskWords.on : deskWords.off}</button>
       <span id="me">${this._me?.name ?? ""}</span><button class="plain" id="logout" @click=${() => void logOut(this._me)}>${deskWords.logout}</button>
+      ${standingFaults(this._link.replica, now).map((fault) => html`<p class="fault" role="alert" data-what=${fault.what} data-sev=${gravity(fault)}>${markOf(gravity(fault))}
+        <span>${faultWords(fault)} · ${age(now - fault.since)}</span><small>${fault.detail}</small></p>`)}
       ${this._error ? html`<p id="error" role="alert">${this._error}</p>` : nothing}
       ${state === "down" ? html`<p id="down" role="alert">${words.banner.replace("{age}", age(this._link.silence()))}</p>` : nothing}`;
   }
@@ -243,7 +270,7 @@ class Desk {
     const rows = this._link.replica.under("l:").map(([, row]) => row);
     const sum = ledgerOf(rows);
     const parts = /** @type {const} */ (["accepted", "duplicate", "too_late", "rejected", "in_flight"]);
-    return html`<span class="keys"><kbd>↑</kbd> <kbd>↓</kbd> ${deskWords.choosing} · <kbd>A</kbd> ${deskWords.take.toLowerCase()} · <kbd>C</kbd> ${deskWords.comment.toLowerCase()} · <kbd>/</kbd> ${deskWords.searching} · <kbd>Esc</kbd> ${deskWords.closing}</span>
+    return html`<span class="keys"><kbd>↑</kbd> <kbd>↓</kbd> ${deskWords.choosing} · ${this._canAct() ? html`<kbd>A</kbd> ${deskWords.take.toLowerCase()} · <kbd>C</kbd> ${deskWords.comment.toLowerCase()} · ` : nothing}<kbd>/</kbd> ${deskWords.searching} · <kbd>Esc</kbd> ${deskWords.closing}</span>
       ${rows.length ? html`<span class="sum" data-balanced=${String(sum.difference === 0)}>${words.received} <b>${number(sum.received)}</b> = ${parts.map((name, at) => html`${at ? " + " : ""}<b>${number(sum[name])}</b> ${words[name].toLowerCase()}`)} · ${words.difference.toLowerCase()} <b>${number(sum.difference)}</b></span>` : nothing}
       <span class="rate">${this._rate}</span>`;
   }
@@ -257,6 +284,11 @@ class Desk {
     const count = [...known.values()].filter((at) => at > now - 600_000).length;
     this._rate = fill(deskWords.rate, { n: number(count) });
   }
+}
+
+/** @param {string | undefined} name @returns {name is Pane} */
+function isPane(name) {
+  return PANES.includes(/** @type {Pane} */ (name));
 }
 
 dress(["dusk", "day", "night"]);

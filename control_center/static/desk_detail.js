@@ -3,8 +3,12 @@
 import { isUnclaimed } from "./alerts.js";
 import { headlineOf, stateOf } from "./desk_queue.js";
 import { deskWords, fill } from "./desk_words.js";
+import { addressOf } from "./desk_address.js";
+import { Explain } from "./desk_explain.js";
 import { html, markOf, nothing } from "./lit.js";
 import { ask, lang } from "./page.js";
+import { isReplay } from "./replay.js";
+import { revisionOf } from "./series.js";
 import { Trend } from "./trend.js";
 import { age, number, own } from "./words.js";
 
@@ -32,6 +36,8 @@ export class Detail {
     this._trend = null;
     this._askedAt = -Infinity;
     this._revision = -1;
+    this._explain = new Explain(changed, false);
+    this._isExplained = false;
   }
 
   /** @param {string} id "" for none */
@@ -40,6 +46,8 @@ export class Detail {
     this.id = id;
     this.answer = this.value = null;
     this.isMissing = false;
+    this._isExplained = false;
+    this._explain.forget();
     this._askedAt = -Infinity;
     this._trend?.destroy();
     this._trend = null;
@@ -76,8 +84,8 @@ export class Detail {
     if (id !== this.id) return;
     this.value = value;
     this._trend ??= new Trend(this._chart, kpi, HOURS, times, 0.85);
-    for (const point of points ?? []) if (point.value !== null) this._trend.series.put(point.to, point.value);
-    if (value?.value != null) this._trend.series.put(value.to, value.value);
+    for (const point of points ?? []) if (point.value !== null) this._trend.series.put(point.to, point.value, revisionOf(point.state, point.revision));
+    if (value?.value != null) this._trend.series.put(value.to, value.value, revisionOf(value.state, value.revision));
     this._changed();
     this.drawChart(now);
   }
@@ -92,7 +100,7 @@ export class Detail {
   /**
    * @param {Alert | undefined} live
    * @param {{now: number, times: import("./words").Times, waiting: Map<string, {op: string, since: number}>, canAct: boolean,
-   *          nameOf: (alert: Alert) => string, take: (id: string) => void, comment: (id: string, text: string) => Promise<boolean>,
+   *          nameOf: (alert: Alert) => string, unitOf: (code: string) => string, take: (id: string) => void, comment: (id: string, text: string) => Promise<boolean>,
    *          close: () => void}} desk
    */
   show(live, desk) {
@@ -110,10 +118,10 @@ export class Detail {
       ${part(deskWords.consequence, own(alert, "consequence"), "")}
       ${part(deskWords.cause, own(alert, "cause"), "")}
       ${part(deskWords.owner, own(alert, "owner"), "")}
-      ${kpi ? html`<h3>${deskWords.history}: ${own(kpi, "name")}</h3>${this._chart}${this._origin(kpi, desk)}` : nothing}
+      ${kpi ? html`<h3>${deskWords.history}: ${own(kpi, "name")} <span class="trust">${this._trend?.trust() ?? ""}</span></h3>${this._chart}${this._origin(kpi, desk)}${this._lineage(alert, kpi, desk)}` : nothing}
       <h3>${deskWords.log}</h3>
       <ol class="log">${(this.answer?.steps ?? []).map((step) => html`<li data-op=${step.op}><b>${desk.times.near(step.at, desk.now)}</b><span>${stepWords(step)}</span></li>`)}</ol>
-      ${desk.canAct ? this._form(alert, desk) : html`<p class="dim">${deskWords.readOnly}</p>`}`;
+      ${desk.canAct ? this._form(alert, desk) : html`<p class="dim read-only">${isReplay() ? deskWords.replayOnly : deskWords.readOnly}</p>`}`;
   }
 
   /** @param {Kpi} kpi @param {{now: number, times: import("./words").Times}} desk */
@@ -130,6 +138,17 @@ export class Detail {
     ];
     const basis = /** @type {any} */ (kpi).source;
     return html`<h3>${deskWords.number}</h3><ul class="origin">${rows.map((row) => html`<li>${row}</li>`)}${basis ? html`<li class="dim">${basis}</li>` : nothing}</ul>`;
+  }
+
+  /** Back to the messages, for who asks: the journal is read for it. @param {Alert} alert @param {Kpi} kpi @param {import("./desk_explain").View} desk */
+  _lineage(alert, kpi, desk) {
+    const open = (/** @type {Event} */ event) => {
+      this._isExplained = /** @type {HTMLDetailsElement} */ (event.target).open;
+      if (this._isExplained) this._explain.choose({ kpi: kpi.id, unit: alert.scope, at: "" }, desk.times);
+      this._changed();
+    };
+    return html`<nav class="moments"><a href=${addressOf(kpi.id, alert.scope)}>${deskWords.explainPage}</a><a href=${addressOf(kpi.id, alert.scope, alert.raised_at)}>${deskWords.explainThen}</a></nav>
+      <details class="lineage" .open=${this._isExplained} @toggle=${open}><summary>${deskWords.explain}</summary>${this._isExplained ? this._explain.inside(desk) : nothing}</details>`;
   }
 
   /** @param {Alert} alert @param {{comment: (id: string, text: string) => Promise<boolean>}} desk */

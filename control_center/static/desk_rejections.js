@@ -1,59 +1,31 @@
 // @ts-check
-// What could not be used, and why; and the ledger that accounts for every message.
+// What was not counted, and why: messages that could not be used, and those that came too late.
+import { reasonWords } from "./desk_reasons.js";
 import { deskWords } from "./desk_words.js";
 import { html, nothing } from "./lit.js";
-import { ask } from "./page.js";
 import { number, words } from "./words.js";
 
-const AGAIN_MS = 10_000;
-const LIMIT = "200";
 const decoder = new TextDecoder("utf-8");
 
-export class Rejections {
-  /** @param {() => void} changed */
-  constructor(changed) {
-    this._changed = changed;
-    /** @type {any[]} */
-    this.rows = [];
-    /** @type {any} */
-    this.ledger = null;
-    this._askedAt = -Infinity;
-  }
-
-  keepFresh() {
-    if (performance.now() - this._askedAt < AGAIN_MS) return;
-    this._askedAt = performance.now();
-    void this._ask();
-  }
-
-  async _ask() {
-    const [rows, ledger] = await Promise.all([ask("rejections", { limit: LIMIT }), ask("ledger")]);
-    this.rows = rows ?? this.rows;
-    this.ledger = ledger ?? this.ledger;
-    this._changed();
-  }
-
-  /** @param {number} now @param {import("./words").Times} times */
-  show(now, times) {
-    return html`${this.ledger ? ledgerTable(this.ledger) : nothing}
-      <table class="rejections"><thead><tr>${["time", "reason", "topic", "detail", "payload", "place"].map(
-        (name) => html`<th scope="col">${deskWords[/** @type {"time"} */ (name)]}</th>`)}</tr></thead>
-      <tbody>${this.rows.map((row) => html`<tr data-reason=${row.reason}>
-        <td><b>${times.near(row.time, now)}</b></td><td>${row.reason}</td><td class="code">${row.topic}</td><td>${row.detail}</td>
-        <td class="code">${preview(row.payload)}</td><td class="dim">${row.address || `${row.partition ?? "–"}/${row.ordinal ?? "–"}`}</td></tr>`)}</tbody></table>
-      ${this.rows.length ? nothing : html`<p class="empty">${deskWords.noRejections}</p>`}`;
-  }
-}
-
-/** @param {any} ledger */
-function ledgerTable(ledger) {
-  const names = /** @type {const} */ (["received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "difference"]);
-  const reasons = Object.entries(ledger.by_reason ?? {}).sort((one, other) => Number(other[1]) - Number(one[1]));
-  return html`<div class="ledger">
-    ${names.map((name) => html`<div data-cell=${name}><span>${words[name]}</span><b>${number(ledger[name])}</b></div>`)}
-    <div><span>${deskWords.readingsAll}</span><b>${number(ledger.readings)}</b></div>
-    <div><span>${deskWords.refused}</span><b>${number(ledger.refused_by_broker)}</b></div></div>
-    ${reasons.length ? html`<ul class="reasons">${reasons.map(([reason, count]) => html`<li><span class="code">${reason}</span> <b>${number(Number(count))}</b></li>`)}</ul>` : nothing}`;
+/**
+ * @param {any[]} rows @param {Record<string, number>} counts by reason, of all that were @param {import("./desk_trust").View} view
+ * @param {string} chosen the reason looked at, "" for all @param {(reason: string) => void} choose
+ */
+export function rejectionTable(rows, counts, view, chosen, choose) {
+  const shown = chosen ? rows.filter((row) => row.reason === chosen) : rows;
+  const reasons = Object.entries(counts).sort((one, other) => other[1] - one[1]);
+  const chip = (/** @type {string} */ reason, /** @type {string} */ text, /** @type {number | null} */ count) =>
+    html`<button data-reason=${reason} aria-pressed=${String(reason === chosen)} @click=${() => choose(reason)}>${text} ${count === null ? nothing : html`<b>${number(count)}</b>`}</button>`;
+  return html`<h3>${deskWords.notCounted}</h3>
+    ${reasons.length ? html`<div class="reasons">${chip("", deskWords.everyReason, null)}
+      ${reasons.map(([reason, count]) => chip(reason, reasonWords(reason), count))}</div>` : nothing}
+    <table class="rejections"><thead><tr>${["time", "reason", "topic", "detail", "payload", "place"].map(
+      (name) => html`<th scope="col">${deskWords[/** @type {"time"} */ (name)]}</th>`)}</tr></thead>
+    <tbody>${shown.map((row) => html`<tr data-reason=${row.reason}>
+      <td><b>${view.times.exact(row.time, view.now)}</b></td><td>${reasonWords(row.reason)}<br><small class="code dim">${row.reason}</small></td><td class="code">${row.topic}</td>
+      <td>${row.detail}</td><td class="code">${preview(row.payload)}</td><td class="dim">${row.address || `${row.partition ?? "–"}/${row.ordinal ?? "–"}`}</td></tr>`)}</tbody></table>
+    ${shown.length ? nothing : html`<p class="empty">${rows.length ? deskWords.noneOfThese : deskWords.noRejections}</p>`}
+    <p class="note">${deskWords.rejectionNote.replace("{late}", words.too_late.toLowerCase())}</p>`;
 }
 
 /** The first 120 letters of a payload; what is no text is shown as such. @param {string} payload base64 */

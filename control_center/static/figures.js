@@ -48,14 +48,17 @@ export function severityOf(kpi, state, alerts, place) {
 
 const OUTCOMES = /** @type {const} */ (["accepted", "duplicate", "too_late", "rejected", "in_flight"]);
 
-/** The sum over partitions, and what it leaves unexplained. @param {any[]} rows @returns {import("./types").Ledger} */
+/** The sum over partitions, and what it leaves unexplained; `sent`, `arrived` and `missing` of the sources that number their messages. @param {any[]} rows @returns {import("./types").Ledger} */
 export function ledgerOf(rows) {
-  const sum = { received: 0, accepted: 0, duplicate: 0, too_late: 0, rejected: 0, in_flight: 0, difference: 0 };
+  const sum = { received: 0, accepted: 0, duplicate: 0, too_late: 0, rejected: 0, in_flight: 0, difference: 0, sent: 0, arrived: 0, missing: 0 };
   for (const row of rows) {
     sum.received += row.received ?? 0;
     for (const name of OUTCOMES) sum[name] += row[name] ?? 0;
+    sum.arrived += (row.numbered ?? 0) + (row.unreadable ?? 0);
+    sum.missing += row.missing ?? 0;
   }
   sum.difference = sum.received - OUTCOMES.reduce((total, name) => total + sum[name], 0);
+  sum.sent = sum.arrived + sum.missing;
   return sum;
 }
 

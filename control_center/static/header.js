@@ -4,6 +4,7 @@ import { countBySeverity, SEVERITIES } from "./alerts.js";
 import { titleOn } from "./figures.js";
 import { newMark } from "./mark.js";
 import { made, one, say, tag } from "./page.js";
+import { isReplay } from "./replay.js";
 import { age, fineAge, number, own, words } from "./words.js";
 
 export const WORKER_LATE_MS = 30_000;
@@ -46,7 +47,7 @@ export class Header {
     say(this._title, title ? own(title, "name") : "");
     say(this._centre, title ? own(title, "centre") : "");
     say(this._clock, times.second(now));
-    say(this._day, times.day(now));
+    say(this._day, isReplay() ? `${words.replayClock} · ${times.day(now, false)}` : times.day(now));
   }
 
   /**
@@ -57,7 +58,8 @@ export class Header {
     const isLate = workerSilent > WORKER_LATE_MS && link.state === "live";
     tag(document.documentElement, "worker", isLate ? "late" : "live");
     const isNew = link.state === "slow" && !link.replica.epoch;
-    say(this._link, link.refusal ? `${words.down} (${link.refusal})` : isNew ? words.connecting : words[link.state]);
+    const state = link.state === "live" && isReplay() ? words.replayed : words[link.state];
+    say(this._link, link.refusal ? `${words.down} (${link.refusal})` : isNew ? words.connecting : state);
     say(this._age, this._linkDetail(link, workerSilent, isLate));
     const pattern = link.replica.epoch ? words.banner : words.bannerNever;
     say(this._banner, link.refusal === 401 ? `${words.down} – ${words.refused}` : pattern.replace("{age}", age(link.silence())));

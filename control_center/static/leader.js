@@ -2,12 +2,14 @@
 // The leaders' page: one sentence, three counts, what is open, indicators against targets, what changed, what is unknown.
 // Read only. Alerts and values come by the live channel; targets, changes and unknowns from the newest summary.
 import { countBySeverity, worstFirst } from "./alerts.js";
+import { faultWords, gravity, standingFaults } from "./fault_strip.js";
 import { titleOn } from "./figures.js";
 import { card, filled, indicator, liveTarget, sentence, threeCounts } from "./leader_parts.js";
 import { leaderWords } from "./leader_words.js";
-import { html, nothing, render } from "./lit.js";
+import { html, markOf, nothing, render } from "./lit.js";
 import { LiveLink } from "./live_link.js";
 import { ask, dress, one, tag, wallName } from "./page.js";
+import { isReplay, tellReplay } from "./replay.js";
 import { age, fineAge, number, own, Times, words } from "./words.js";
 
 /** @typedef {import("./leader_parts").Target} Target */
@@ -30,6 +32,7 @@ class Leader {
         this._names = new Map(meta.units);
         this._times = new Times(meta.place.zone);
         this._refused = 0;
+        tellReplay(meta.replay, this._times);
         this._later();
       },
       changed: () => this._later(),
@@ -80,9 +83,11 @@ class Leader {
   _head(alerts, now) {
     const counts = countBySeverity(alerts);
     const title = this._title(now);
-    return html`<div class="line"><span class="link"><i class="lamp"></i>${words[this._link.state]} · ${fineAge(this._link.silence())}</span><b>${this._times.minute(now)}</b></div>
+    return html`<div class="line"><span class="link"><i class="lamp"></i>${isReplay() && this._link.state === "live" ? words.replayed : words[this._link.state]} · ${fineAge(this._link.silence())}</span><b class="clock">${isReplay() ? html`<small>${words.replayClock}</small> ` : nothing}${this._times.minute(now)}</b></div>
       <p class="place">${title ? own(title, "name") : ""} · ${this._times.day(now)}</p>
       <h1 id="sentence">${sentence(alerts, counts)}</h1>${threeCounts(counts)}
+      ${standingFaults(this._link.replica, now).slice(0, 1).map((fault) => html`<p id="fault" role="alert" data-sev=${gravity(fault)}>${markOf(gravity(fault))}
+        <span>${faultWords(fault)}</span></p>`)}
       ${this._link.state === "down" ? html`<p id="down" role="alert">${words.banner.replace("{age}", age(this._link.silence()))}</p>` : nothing}`;
   }
 

@@ -36,6 +36,7 @@ export class LiveLink {
     this._tellingSince = 0;
     this._retryAt = 0;
     this._build = "";
+    this._replay = "null";
     this._gap = 0;
     this._longest = 0;
     this._wantsReload = false;
@@ -92,6 +93,7 @@ export class LiveLink {
       if (!this.replica.proves(frame)) this._hello("", 0);
       return;
     }
+    if (frame.t === "meta") this._pace(frame);
     this.clock.heard(frame.now);
     if (frame.t === "meta") {
       this.replica.begin(frame);
@@ -102,6 +104,13 @@ export class LiveLink {
       if (changed.length) this._listener.changed(changed);
     }
     this._judge();
+  }
+
+  /** A replay has a time of its own, and so has each next one. @param {import("./types").Meta} meta */
+  _pace(meta) {
+    const replay = JSON.stringify(meta.replay ?? null);
+    if (replay !== this._replay) this.clock.runAt(meta.replay?.speed ?? 1);
+    this._replay = replay;
   }
 
   /** @param {number} code */

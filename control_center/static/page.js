@@ -37,6 +37,17 @@ export async function ask(path, parameters) {
   }
 }
 
+/** JSON of the API, or what was said instead, in the page's language. @param {string} path @param {Record<string, string>} [parameters] @returns {Promise<{answer: any, error: string}>} */
+export async function askOr(path, parameters) {
+  try {
+    const answer = await fetch(address(`api/${path}`, parameters));
+    const said = await answer.json().catch(() => null);
+    return answer.ok ? { answer: said, error: "" } : { answer: null, error: said?.detail?.[lang] ?? `HTTP ${answer.status}` };
+  } catch {
+    return { answer: null, error: lang === "en" ? "the server cannot be reached" : "không kết nối được với máy chủ" };
+  }
+}
+
 /** The page's element; a page without it is broken. @param {string} selector @returns {HTMLElement} */
 export function one(selector) {
   const found = document.querySelector(selector);

@@ -11,11 +11,25 @@ export class ServerClock {
     this._steady = steady;
     this._offsets = new Float64Array(BUCKETS).fill(-Infinity);
     this._bucket = -1;
+    /** How fast the server's time runs: other than 1 in a replay. */
+    this._speed = 1;
+    this._heard = NaN;
+    this._heardAt = 0;
+  }
+
+  /** The server's time runs this fast from now on; what was heard before does not count. @param {number} speed */
+  runAt(speed) {
+    this._speed = speed;
+    this._offsets.fill(-Infinity);
+    this._bucket = -1;
+    this._heard = NaN;
   }
 
   /** A frame said that it is `server` ms UTC. @param {number} server */
   heard(server) {
     const steady = this._steady();
+    this._heard = server;
+    this._heardAt = steady;
     const bucket = Math.floor(steady / BUCKET_MS);
     if (bucket - this._bucket > BUCKETS) this._offsets.fill(-Infinity);
     for (let at = Math.max(this._bucket + 1, bucket - BUCKETS + 1); at <= bucket; at += 1) {
@@ -28,6 +42,8 @@ export class ServerClock {
 
   /** ms UTC; NaN before the first frame. */
   now() {
+    // No offset holds where time does not run at our speed: then the newest frame alone says what time it is.
+    if (this._speed !== 1) return this._heard + (this._steady() - this._heardAt) * this._speed;
     let best = -Infinity;
     for (const offset of this._offsets) best = Math.max(best, offset);
     return best === -Infinity ? NaN : this._steady() + best;

@@ -3,9 +3,9 @@
 import { bound, severityOf, stateOf } from "./figures.js";
 import { newMark, setMark } from "./mark.js";
 import { made, say, tag } from "./page.js";
-import { Series } from "./series.js";
+import { revisionOf, Series } from "./series.js";
 import { Spark } from "./spark.js";
-import { age, number, own, words } from "./words.js";
+import { age, number, own, trustOf, words } from "./words.js";
 
 /** @typedef {import("./types").Kpi} Kpi */
 /** @typedef {import("./types").Live} Live */
@@ -32,19 +32,22 @@ export class Tile {
     const first = made("div", "detail", this.element);
     this._goal = made("span", "goal", first);
     this._change = made("span", "change", first);
-    const second = made("div", "detail faint", this.element);
-    this._count = made("span", "count", second);
-    this._age = made("span", "age", second);
+    this._second = made("div", "detail faint", this.element);
+    this._count = made("span", "count", this._second);
+    this._trust = made("span", "trust", this._second);
+    this._age = made("span", "age", this._second);
     this._bound = bound(kpi.goal);
     /** @type {Live | undefined} */
     this._live = undefined;
+    /** What the second line was measured with: measured again only where its length may have changed. */
+    this._measured = "";
     this._say();
   }
 
   /** A new value came. @param {Live | undefined} live */
   take(live) {
     this._live = live;
-    if (live && live.v !== null) this.series.put(live.to, live.v);
+    if (live && live.v !== null) this.series.put(live.to, live.v, revisionOf(live.st, live.rev));
   }
 
   /** Colour and shape, at once. @param {number} now @param {Iterable<import("./types").Alert>} alerts @param {string} place */
@@ -66,10 +69,9 @@ export class Tile {
     tag(this.element, "long", String(text.length > 5));
     this._tellGoal();
     say(this._change, hasValue ? this._changed(live) : "");
-    say(this._count, hasValue ? `n ${number(live.n)}` : "");
     const old = live ? age(now - live.as) : "";
     const isStale = this.element.dataset.state === "stale";
-    say(this._age, !hasValue ? words.noData : isStale ? stale(old) : old);
+    this._tellTrust(hasValue ? `n ${number(live.n)}` : "", hasValue ? trustOf(this.series) : "", !hasValue ? words.noData : isStale ? stale(old) : old);
     this.spark.draw(this.series, now - SPARK_MS, now, this._bound?.bound ?? null, live?.st === "provisional");
   }
 
@@ -86,6 +88,22 @@ export class Tile {
     const isCrowded = long === "true" || Boolean(sev) || widthRem(this._value.textContent ?? "") + unit.length > 18.8;
     say(this._goal, goal.trim() || (isCrowded ? unit : ""));
     this._unit.hidden = isCrowded;
+  }
+
+  /**
+   * Whether the value may still change, or was changed; how many readings are behind it gives way where room is short.
+   * @param {string} count @param {string} trust @param {string} old
+   */
+  _tellTrust(count, trust, old) {
+    say(this._count, count);
+    say(this._trust, trust);
+    say(this._age, old);
+    tag(this.element, "corrected", String(this.series.correctedLast()));
+    const size = `${count.length} ${trust} ${old.length}`;
+    if (size === this._measured) return;
+    this._measured = size;
+    this._count.hidden = false;
+    this._count.hidden = trust !== "" && this._second.scrollWidth > this._second.clientWidth;
   }
 
   /** Against the value of an hour before. @param {Live} live */

@@ -2,9 +2,9 @@
 // One KPI over hours, by uPlot, over two fixed Float64Arrays. A gap in the data is a gap in the line.
 import uPlot from "./vendor/uplot/uPlot.esm.js";
 import { bound } from "./figures.js";
-import { Series } from "./series.js";
+import { OPEN, Series } from "./series.js";
 import { extent } from "./spark.js";
-import { number } from "./words.js";
+import { number, words } from "./words.js";
 
 /** @type {any} */
 const Chart = uPlot;
@@ -46,6 +46,22 @@ export class Trend {
     this._now = now;
     this.series.forgetBefore(now - this.spanMs);
     this._chart?.setData(this._data());
+  }
+
+  /** What its newest windows are worth, in words; "" where all that is shown is final. */
+  trust() {
+    const corrected = this.series.correctedLast();
+    const told = corrected ? [words.trendCorrected.replace("{n}", number(corrected))] : [];
+    if (this.series.isOpen()) told.push(words.trendOpen);
+    if (this._marks() > (corrected ? 1 : 0)) told.push(words.trendMarks);
+    return told.join(" · ");
+  }
+
+  /** How many windows of the chart were corrected. */
+  _marks() {
+    let count = 0;
+    for (let at = 0; at < this.series.length; at += 1) if (/** @type {number} */ (this.series.revisions[at]) > 0) count += 1;
+    return count;
   }
 
   destroy() {
@@ -113,6 +129,7 @@ export class Trend {
     const density = devicePixelRatio;
     const right = chart.bbox.left + chart.bbox.width;
     const taken = this._newest(chart, context, right, text * density, colour);
+    this._corrections(chart, context, text * density, colour);
     if (!this._bound) return;
     const y = chart.valToPos(this._bound.bound, "y", true);
     context.save();
@@ -139,16 +156,39 @@ export class Trend {
     const value = /** @type {number} */ (this.series.values[at]);
     const [x, y] = [chart.valToPos(this._seconds[at], "x", true), chart.valToPos(value, "y", true)];
     context.save();
-    context.fillStyle = colour("--ink");
+    context.fillStyle = context.strokeStyle = colour("--ink");
+    context.lineWidth = 0.105 * text;
     context.beginPath();
     context.arc(x, y, 0.22 * text, 0, 2 * Math.PI);
-    context.fill();
+    if (this.series.revisions[at] === OPEN) this._hollow(context, colour);
+    else context.fill();
+    context.fillStyle = colour("--ink");
     context.font = `700 ${1.15 * text}px ${FONT}`;
     context.textBaseline = "middle";
     context.textAlign = "left";
     context.fillText(number(value, this.kpi.decimals), right + 0.5 * text, y);
     context.restore();
     return y;
+  }
+
+  /** A window that is still open: a point without a heart. @param {CanvasRenderingContext2D} context @param {(name: string) => string} colour */
+  _hollow(context, colour) {
+    context.fillStyle = colour("--panel");
+    context.fill();
+    context.stroke();
+  }
+
+  /** A tick at the foot for each window that was corrected. @param {any} chart @param {CanvasRenderingContext2D} context @param {number} text @param {(name: string) => string} colour */
+  _corrections(chart, context, text, colour) {
+    const foot = chart.bbox.top + chart.bbox.height;
+    context.save();
+    context.fillStyle = colour("--dim");
+    for (let at = 0; at < this.series.length; at += 1) {
+      if (/** @type {number} */ (this.series.revisions[at]) <= 0) continue;
+      const x = chart.valToPos(this._seconds[at], "x", true);
+      if (x >= chart.bbox.left) context.fillRect(x - 0.07 * text, foot - 0.55 * text, 0.14 * text, 0.55 * text);
+    }
+    context.restore();
   }
 }
 

@@ -89,6 +89,18 @@ export interface Ledger {
   rejected: number;
   in_flight: number;
   difference: number;
+  sent: number;
+  arrived: number;
+  missing: number;
+}
+
+export interface Fault {
+  what: string;
+  since: number;
+  at: number;
+  vi: string;
+  en: string;
+  detail: string;
 }
 
 export interface Title {
@@ -116,6 +128,13 @@ export interface Meta {
   kpis: Kpi[];
   units: [string, string][];
   place: { code: string; zone: string; titles: Title[] };
+  replay?: Replay | null;
+}
+
+export interface Replay {
+  from: number;
+  to: number;
+  speed: number;
 }
 
 export interface DeltaFrame {
@@ -142,6 +161,7 @@ export interface KpiPoint {
   to: number | null;
   as_of: number | null;
   state: string;
+  revision: number;
 }
 
 export interface MapUnit {
@@ -161,4 +181,65 @@ export interface Schematic {
   context: string;
   outline: string;
   units: MapUnit[];
+}
+
+/** One text in both languages. */
+export type Text = Record<Lang, string>;
+
+export interface ExplainedUnit {
+  unit: string;
+  name: string;
+  n: number;
+  share: number;
+  value: number | null;
+}
+
+export interface ExplainedSource {
+  unit: string;
+  unit_name: string;
+  source: string;
+  n: number;
+  share: number;
+  value: number | null;
+  newest: number;
+  ahead_ms: number | null;
+}
+
+export interface ExplainedMessage {
+  topic: string;
+  partition: number;
+  offset: number;
+  ordinal: number;
+  received_at: number;
+  outcome: string;
+  reason: string;
+  detail: string;
+  readings: { quantity: string; time: number; value: number; outcome: string }[];
+  step: string;
+  linked: { step: string; time: number; topic: string; partition: number; offset: number; payload: string }[];
+  payload: string;
+  is_reduced: boolean;
+}
+
+/** What the pages use of `GET /api/explain` (control_center/http_explain.py). */
+export interface Explanation {
+  kpi: string;
+  unit: string;
+  scope: "unit" | "district" | "place";
+  scope_name: string;
+  name: Text;
+  unit_of_measure: Text;
+  decimals: number;
+  value: { value: number | null; n: number; sources: number; state: string; revision: number; as_of: number };
+  window: { from: number; to: number; looks_back_to: number; from_local: string; to_local: string; from_utc: string; to_utc: string };
+  formula: { lines: Text[]; source?: string; bounds: { what: string; name: Text; condition: Text; owner: Text; severity: string; source: string }[] };
+  units: ExplainedUnit[];
+  panes: { quantity: string; from: number; to: number; n: number; sum: number; min: number; max: number }[];
+  sources: ExplainedSource[];
+  air: { source: string; quantity: string; hours: (number | null)[]; index: number | null }[];
+  messages: ExplainedMessage[];
+  outcomes: Record<string, number>;
+  recomputed: { matches: boolean; verdict: Text };
+  read: { records: number; messages: number; decoded: number; listed: number; listable: number };
+  notes: Text[];
 }

@@ -2,6 +2,7 @@
 // The wall. Frames only overwrite state; drawing happens in animation frames; digits change once a second.
 import { worstByScope } from "./alerts.js";
 import { AlertList } from "./alert_list.js";
+import { FaultStrip } from "./fault_strip.js";
 import { silentUnits, titleOn } from "./figures.js";
 import { Header } from "./header.js";
 import { LedgerStrip } from "./ledger_strip.js";
@@ -9,18 +10,23 @@ import { LiveLink } from "./live_link.js";
 import { PlaceMap } from "./map.js";
 import { ask, dress, made, one, say, tag, wallName } from "./page.js";
 import { rank } from "./alerts.js";
+import { isReplay, tellReplay } from "./replay.js";
+import { revisionOf } from "./series.js";
 import { SPARK_MS, Tile } from "./tile.js";
 import { Trend } from "./trend.js";
-import { own, Times, words } from "./words.js";
+import { Past } from "./wall_past.js";
+import { own, Times, trustOf, words } from "./words.js";
 
 /** @typedef {import("./types").Meta} Meta */
 /** @typedef {import("./types").Alert} Alert */
 
-const HISTORY_AGAIN_MS = 600_000;
+const MISSED_AGAIN_MS = 5_000;
+const HOUR_MS = 3_600_000;
 const SHIFT_MS = 180_000;
 const FAR_TILES = 4;
 const FAR_ROWS = 3;
 const ROW_REM = 3.36;
+const FAR_ROW_REM = 7;
 const INSURANCE_HOUR = "03";
 
 dress(["dusk", "day", "night"]);
@@ -30,13 +36,14 @@ say(one("#alerts-none"), words.none);
 const header = new Header();
 const list = new AlertList();
 const strip = new LedgerStrip();
+const faults = new FaultStrip();
 const map = new PlaceMap();
 
 class Wall {
   constructor() {
     /** @type {Tile[]} */
     this._tiles = [];
-    /** @type {Trend[]} */
+    /** @type {{trend: Trend, told: HTMLElement}[]} */
     this._trends = [];
     /** @type {Map<string, string>} */
     this._names = new Map();
@@ -45,7 +52,7 @@ class Wall {
     this._rows = 5;
     this._isDirty = false;
     this._isResized = true;
-    this._historyAt = -Infinity;
+    this._past = new Past();
     this._shift = 0;
     this._boxes = new ResizeObserver(() => this._resized());
     this.times = new Times("UTC");
@@ -75,8 +82,15 @@ class Wall {
     if (this._described && this._described !== described) this.link.reloadSoon();
     if (!this._described) this._build(meta);
     this._described = described;
-    this._historyAt = -Infinity;
+    if (tellReplay(meta.replay, this.times)) this._turnTo();
+    this._past.again();
     this._later();
+  }
+
+  /** Another period is shown than before: what is known of the past is not about it. */
+  _turnTo() {
+    this._past.forget();
+    this._resized();
   }
 
   /** @param {Meta} meta */
@@ -93,7 +107,7 @@ class Wall {
     }
     for (const panel of meta.wall.panels) {
       const kpi = kpis.get(panel.kpi);
-      if (panel.kind === "tile" && kpi) this._tiles.push(new Tile(kpi, one("#tiles")));
+      if (panel.kind === "tile" && kpi) this._addTile(kpi);
       if (panel.kind === "trend" && kpi) this._addTrend(kpi, panel.hours);
       if (panel.kind === "alerts") this._rows = panel.rows;
     }
@@ -101,12 +115,23 @@ class Wall {
     if (kinds.has("map") && meta.wall.layout === "standard") void this._fetchMap();
   }
 
+  /** @param {import("./types").Kpi} kpi */
+  _addTile(kpi) {
+    const tile = new Tile(kpi, one("#tiles"));
+    this._tiles.push(tile);
+    this._past.add({ kpi, series: tile.series, spanMs: SPARK_MS + HOUR_MS });
+  }
+
   /** @param {import("./types").Kpi} kpi @param {number} hours */
   _addTrend(kpi, hours) {
     const panel = made("section", "panel trend", one("#trends"));
     const unit = own(kpi, "unit");
-    say(made("h2", "", panel), `${own(kpi, "short")}${unit ? ` (${unit})` : ""} – ${words.hours.replace("{n}", String(hours))}`);
-    this._trends.push(new Trend(made("div", "chart", panel), kpi, hours, this.times, 2.1));
+    const heading = made("div", "heading", panel);
+    say(made("h2", "", heading), `${own(kpi, "short")}${unit ? ` (${unit})` : ""} – ${words.hours.replace("{n}", String(hours))}`);
+    const told = made("span", "trust", heading);
+    const trend = new Trend(made("div", "chart", panel), kpi, hours, this.times, 2.1);
+    this._trends.push({ trend, told });
+    this._past.add(trend);
   }
 
   async _fetchMap() {
@@ -125,9 +150,9 @@ class Wall {
       const key = this._key(tile.kpi.id);
       if (keys.includes(key)) tile.take(this.link.replica.values.get(key));
     }
-    for (const trend of this._trends) {
+    for (const { trend } of this._trends) {
       const live = this.link.replica.values.get(this._key(trend.kpi.id));
-      if (live && live.v !== null && keys.includes(this._key(trend.kpi.id))) trend.series.put(live.to, live.v);
+      if (live && live.v !== null && keys.includes(this._key(trend.kpi.id))) trend.series.put(live.to, live.v, revisionOf(live.st, live.rev));
     }
     this._later();
   }
@@ -140,7 +165,7 @@ class Wall {
   /** @param {import("./types").LinkState} state */
   _linked(state) {
     tag(document.documentElement, "link", state);
-    if (state === "live") this._historyAt = Math.min(this._historyAt, this.link.clock.now() - HISTORY_AGAIN_MS + 5_000);
+    if (state === "live") this._past.again(MISSED_AGAIN_MS);
     this._later();
   }
 
@@ -162,6 +187,7 @@ class Wall {
     for (const tile of this._tiles) tile.judge(now, alerts, this._place);
     this._chooseFar();
     header.count(alerts, replica.more);
+    faults.show(replica, now);
     map.show(worstByScope(alerts), silentUnits(replica.values.get("s:silent") ?? {}));
     list.show(alerts, replica.more, (scope) => this._names.get(scope) ?? (scope === this._place ? this._whole(now) : scope));
     list.tick(now, this.times);
@@ -196,12 +222,13 @@ class Wall {
     const isFar = document.documentElement.dataset.layout === "far";
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     for (const tile of this._tiles) tile.spark.resize(isFar ? 2 * rem : rem);
-    for (const trend of this._trends) trend.resize(rem);
+    for (const { trend } of this._trends) trend.resize(rem);
     map.place();
     list.refit();
-    const fits = Math.floor(one("#alert-rows").clientHeight / (ROW_REM * rem) + 0.05);
+    strip.fit();
+    const fits = Math.floor(one("#alert-rows").clientHeight / ((isFar ? FAR_ROW_REM : ROW_REM) * rem) + 0.05);
     const isWide = innerWidth / innerHeight > 2.5;
-    list.room = isFar ? FAR_ROWS : isWide ? fits : Math.min(fits, this._rows);
+    list.room = isFar ? Math.min(fits, FAR_ROWS) : isWide ? fits : Math.min(fits, this._rows);
   }
 
   _nextSecond() {
@@ -217,27 +244,28 @@ class Wall {
     if (document.hidden) return;
     header.tick(now, this.times, this.link.replica.meta?.place.titles ?? []);
     for (const tile of this._tiles) tile.tell(now);
-    if (Math.floor(now / 1000) % 5 === 0) for (const trend of this._trends) trend.draw(now);
+    if (Math.floor(now / 1000) % 5 === 0) this._drawTrends();
     strip.tick(this.link.replica);
     this._later();
-    if (now - this._historyAt > HISTORY_AGAIN_MS && this.link.state === "live") void this._fetchHistory(now);
+    if (this.link.state === "live") this._past.keepFresh(now, () => this._drawTrends());
     this._insure(now);
   }
 
-  /** ms since the slowest worker spoke; NaN where none did. @param {number} now */
+  /** ms since the slowest worker spoke; NaN where none did, or where time does not run as ours does. @param {number} now */
   _workerSilent(now) {
+    if (isReplay()) return NaN;
     const rows = this.link.replica.under("p:");
     return rows.length ? now - Math.min(...rows.map(([, row]) => row.at)) : NaN;
   }
 
-  /** What was before this page, or while it was cut off. @param {number} now */
-  async _fetchHistory(now) {
-    this._historyAt = now;
-    for (const { kpi, series, spanMs } of [...this._tiles.map(({ kpi, series }) => ({ kpi, series, spanMs: SPARK_MS + 3_600_000 })), ...this._trends]) {
-      const points = await ask(`kpis/${kpi.id}/history`, { from: String(Math.floor(now - spanMs)) });
-      for (const point of points ?? []) if (point.value !== null && point.to !== null) series.put(point.to, point.value);
+  _drawTrends() {
+    for (const { trend, told } of this._trends) {
+      trend.draw(this.link.clock.now());
+      for (const text of [trend.trust(), trustOf(trend.series), ""]) {
+        say(told, text);
+        if (told.scrollWidth <= told.clientWidth) break;
+      }
     }
-    for (const trend of this._trends) trend.draw(this.link.clock.now());
   }
 
   /** Against burn-in: the picture moves by about a pixel every few minutes. */

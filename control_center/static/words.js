@@ -12,9 +12,13 @@ const VI = {
   unclaimed: "Chưa nhận", returned: "đã hết", overdue: "quá", wholeCity: "Toàn TP", whole: "Toàn tỉnh",
   hours: "{n} giờ qua", units: "xã, phường, đặc khu", normal: "bình thường", alerting: "có cảnh báo", silent: "có nguồn im",
   note: "Sơ đồ – không phải ranh giới hành chính",
-  old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính",
+  replay: "PHÁT LẠI", replayed: "Phát lại", replayClock: "giờ phát lại",
+  old: "cũ", noData: "chưa có số liệu", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "tạm tính", corrected: "đã sửa lần {n}",
+  trendCorrected: "kỳ mới chốt đã sửa lần {n}", trendOpen: "tạm tính", trendMarks: "vạch: đã sửa",
   ledger: "Sổ thông điệp", received: "Đã nhận", accepted: "Hợp lệ", duplicate: "Trùng", too_late: "Quá muộn",
   rejected: "Bị loại", in_flight: "Đang xử lý", difference: "Chênh lệch", pending: "Chờ ở cầu nối", silentSources: "Nguồn im lặng",
+  fault: "Lỗi hệ thống", faultWarning: "Cảnh báo hệ thống", faultsMore: "và {n} lỗi nữa",
+  sent: "Gửi (đánh số)", arrived: "Đã đến", missing: "Thiếu",
   second: "giây", minute: "phút", hour: "giờ", day: "ngày",
 };
 
@@ -29,9 +33,13 @@ const EN = {
   unclaimed: "Unclaimed", returned: "over", overdue: "late", wholeCity: "Citywide", whole: "All units",
   hours: "last {n} hours", units: "communes, wards, zones", normal: "normal", alerting: "with alerts", silent: "silent sources",
   note: "Schematic – not administrative boundaries",
-  old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional",
+  replay: "REPLAY", replayed: "Replay", replayClock: "replayed time",
+  old: "old", noData: "no data yet", per1h: "/1h", same: "= 1h", unknownChange: "", provisional: "provisional", corrected: "corrected ×{n}",
+  trendCorrected: "last closed corrected ×{n}", trendOpen: "provisional", trendMarks: "ticks: corrected",
   ledger: "Message ledger", received: "Received", accepted: "Accepted", duplicate: "Duplicate", too_late: "Too late",
   rejected: "Rejected", in_flight: "In flight", difference: "Difference", pending: "Bridge pending", silentSources: "Silent sources",
+  fault: "System fault", faultWarning: "System warning", faultsMore: "and {n} more",
+  sent: "Sent (numbered)", arrived: "Arrived", missing: "Missing",
   second: "s", minute: "min", hour: "h", day: "d",
 };
 
@@ -70,6 +78,13 @@ export function own(record, name) {
   return record[`${name}_${lang}`] || record[`${name}_vi`] || record[`${name}_en`] || "";
 }
 
+/** What a value's newest windows are worth, where that is not final: corrected before provisional. @param {import("./series").Series} series */
+export function trustOf(series) {
+  const corrected = series.correctedLast();
+  if (corrected) return words.corrected.replace("{n}", number(corrected));
+  return series.isOpen() ? words.provisional : "";
+}
+
 /** Times of the place's zone. */
 export class Times {
   /** @param {string} zone */
@@ -95,13 +110,18 @@ export class Times {
     return this.date(ms) === this.date(now) ? this.minute(ms) : `${this._dayMonth.format(ms)} ${this.minute(ms)}`;
   }
 
+  /** "17:33:34", with "23/11" before it where that was not on the day of `now`. @param {number} ms @param {number} now */
+  exact(ms, now) {
+    return this.date(ms) === this.date(now) ? this.second(ms) : `${this._dayMonth.format(ms)} ${this.second(ms)}`;
+  }
+
   /** "17:33", or "23/11" where that was on another day. @param {number} ms @param {number} now */
   short(ms, now) {
     return this.date(ms) === this.date(now) ? this.minute(ms) : this._dayMonth.format(ms);
   }
 
-  /** "Thứ Hai, 23/11/2026" @param {number} ms */
-  day(ms) { return `${this._weekday.format(ms)}, ${this._day.format(ms)}`; }
+  /** "Thứ Hai, 23/11/2026" @param {number} ms @param {boolean} [hasWeekday] */
+  day(ms, hasWeekday = true) { return `${hasWeekday ? `${this._weekday.format(ms)}, ` : ""}${this._day.format(ms)}`; }
 
   /** "2026-11-23" @param {number} ms */
   date(ms) { return this._iso.format(ms); }

@@ -1,0 +1,73 @@
+"""The part of the engine that works on the journal: it waits until that can be opened, and the gateway with it serves.
+
+An engine that ended because its disk is full could show nobody why.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from sensors.errors import Unavailable
+from sensors.sqlite_journal import SqliteJournal
+from streams.catalogue import compile_catalogue
+from streams.disk_watch import FaultWatch, bridge_source, waits_source
+from streams.fault import What
+from streams.faust_worker import EmbeddedWorker
+from streams.live import LiveStore
+from streams.sql_store import SqlStore
+from streams.summary_schedule import keep_summaries
+from streams.toml_catalogue import Definitions
+
+AGAIN_S = 1.0
+log = structlog.get_logger("engine")
+
+
+async def process(
+    path: Path, partitions: int, definitions: Definitions, store: SqlStore, live: LiveStore, watch: FaultWatch,
+    clock: Callable[[], int], stop: asyncio.Event,
+) -> None:  # fmt: skip
+    """Work until `stop`; returns after the last checkpoint. The watch hears of what is waited for meanwhile."""
+    journal = await _opened(path, partitions, watch, clock, stop)
+    if journal is None:
+        return
+    catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
+    worker = EmbeddedWorker(catalogue, store, live, journal, clock)
+    watch.sources += [waits_source(worker.engine.waits), bridge_source(journal.newest, clock())]
+    tasks = [
+        asyncio.create_task(worker.run(stop)),
+        asyncio.create_task(keep_summaries(worker.engine, store, definitions, clock)),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await journal.close()
+
+
+async def _opened(
+    path: Path, partitions: int, watch: FaultWatch, clock: Callable[[], int], stop: asyncio.Event
+) -> SqliteJournal | None:
+    """The journal as soon as it can be had; None when the end comes first."""
+    waits: dict[What, tuple[int, str]] = {}
+    source = waits_source(waits)
+    watch.sources.append(source)
+    since = clock()
+    while not stop.is_set():
+        try:
+            journal = SqliteJournal.open(path, partitions)
+        except Unavailable as reason:
+            log.warning("the journal cannot be opened now", reason=str(reason))
+            waits["journal_waits"] = since, str(reason)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), AGAIN_S)
+            continue
+        watch.sources.remove(source)
+        return journal
+    return None

@@ -1,0 +1,90 @@
+"""What ails the centre itself: a closed set of faults, each with its words, kept in the live store as `f:<what>`.
+
+A fault is told as long as it lasts and deleted when it is over. `at` is when it was said last: what a process that
+died has left behind in a store that outlives it is as old as it says, and is not believed for longer than STALE_MS.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+What = Literal[
+    "disk_full",         # nothing more is journaled or acknowledged until there is room
+    "broker_deaf",       # the embedded broker does not acknowledge what is published to it
+    "journal_waits",     # the engine cannot open or read the journal
+    "checkpoint_waits",  # the database does not take checkpoints: figures are live, and not kept
+    "bridge_silent",     # nothing has been journaled for a while, not even the bridge's heartbeat
+    "disk_low",          # nearly full: a warning, everything still works
+]  # fmt: skip
+"""The gravest first: the order in which people are told."""
+
+AGAIN_MS = 5_000
+STALE_MS = 15_000
+WARNINGS: tuple[What, ...] = ("disk_low",)
+"""What stops nothing: shown and told, and no reason not to be ready."""
+
+
+class Words(NamedTuple):
+    vi: str
+    en: str
+
+
+WORDS: dict[What, Words] = {
+    "disk_full": Words("Đĩa đầy: ngừng xác nhận", "Disk full: acknowledging stopped"),
+    "broker_deaf": Words("Máy chủ MQTT không xác nhận", "MQTT broker does not acknowledge"),
+    "journal_waits": Words("Không đọc được nhật ký thông điệp", "Message journal cannot be read"),
+    "checkpoint_waits": Words("Không ghi được cơ sở dữ liệu", "Database takes no checkpoints"),
+    "bridge_silent": Words("Cầu nối MQTT im lặng", "MQTT bridge is silent"),
+    "disk_low": Words("Đĩa sắp đầy", "Disk nearly full"),
+}
+
+
+class Seen(NamedTuple):
+    """What a look saw of a fault: figures in words for people, and the machine's own reason as `detail`."""
+
+    vi: str = ""
+    en: str = ""
+    detail: str = ""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The JSON behind `f:<what>`. `since` and `at` in ms UTC; `detail` is the machine's own reason, if any."""
+
+    what: What
+    since: int
+    at: int
+    vi: str
+    en: str
+    detail: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Fault).decode
+
+
+def fold(told: Mapping[What, Fault], seen: Mapping[What, Seen], now: int) -> dict[What, Fault]:
+    """The faults at `now`: `seen` by this look, `told` what was said before (so since when)."""
+    found = {}
+    for what, look in seen.items():
+        before = told.get(what)
+        vi, en = (f"{words} – {more}" if more else words for words, more in zip(WORDS[what], look, strict=False))
+        fault = Fault(what, now if before is None else before.since, now, vi, en, look.detail)
+        is_news = before is None or now - before.at >= AGAIN_MS or (before.vi, before.detail) != (vi, look.detail)
+        found[what] = fault if is_news or before is None else before
+    return found
+
+
+def changes(told: Mapping[What, Fault], faults: Mapping[What, Fault]) -> dict[str, bytes | None]:
+    """What the live store must hear so that it holds `faults` where it held `told`."""
+    said: dict[str, bytes | None] = {
+        f"f:{what}": _encode(fault) for what, fault in faults.items() if told.get(what) is not fault
+    }
+    return said | {f"f:{what}": None for what in told if what not in faults}
+
+
+def standing(values: Iterable[bytes], now: int) -> list[Fault]:
+    """The faults behind values of the live store that are still believed, the gravest first."""
+    order = list(WORDS)
+    faults = [_decode(value) for value in values]
+    return sorted((fault for fault in faults if now - fault.at <= STALE_MS), key=lambda fault: order.index(fault.what))
