@@ -60,7 +60,7 @@ async def _show(
     settings: EngineSettings, store: SqlStore, definitions: Definitions, reel: Reel, span: ReplaySpan, zone: ZoneInfo
 ) -> None:
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
-    journal = SqliteJournal.open(settings.journal, PARTITIONS)
+    journal = SqliteJournal.read_only(settings.journal)
     shown = Replay(catalogue, reel, journal, span.begin)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -10,6 +10,8 @@ FastClient leans on these names inside of paho: `_sock_recv`, `_in_packet` with 
 bridge runs on PlainClient, which uses what is public, and is slower.
 """
 
+import contextlib
+import ssl
 from collections.abc import Callable
 from time import monotonic, sleep
 
@@ -68,7 +70,7 @@ class FastClient(PlainClient):
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         """Take in what the socket has, up to 64 kB; paho calls it when there is something, and again for the rest."""
         try:
-            data = self._sock_recv(READ_BYTES)
+            data = self._receive()
         except BlockingIOError:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         except OSError:
@@ -86,6 +88,18 @@ class FastClient(PlainClient):
             if len(data) < READ_BYTES:
                 sleep(PAUSE_S)
         return self._handle(others)
+
+    def _receive(self) -> bytes:
+        """One read of a plain socket; of TLS all its records, for one may be a single message."""
+        data = self._sock_recv(READ_BYTES)
+        if not isinstance(self._sock, ssl.SSLSocket):
+            return data
+        parts = [data]
+        with contextlib.suppress(BlockingIOError):
+            while data and sum(map(len, parts)) < READ_BYTES:
+                data = self._sock_recv(READ_BYTES)
+                parts.append(data)
+        return b"".join(parts)
 
     def acknowledge(self, mids: list[bytes]) -> None:
         """One entry of paho's queue for all of them, and so one `send`."""

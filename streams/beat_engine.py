@@ -46,6 +46,7 @@ STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
 
 ROLL_UP_WAIT_S = 0.05
+REPORTS_S = 120.0
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
 
@@ -331,7 +332,8 @@ class Engine:
             return
         while self._reports_taken < self._reports_sent:
             self._reports_in.clear()
-            await asyncio.wait_for(self._reports_in.wait(), 10.0)
+            # The roll-up may be waiting for the database; an agent that died would make us wait for ever.
+            await asyncio.wait_for(self._reports_in.wait(), REPORTS_S)
 
     def _describe(self, beat: Beat, changes: dict[str, bytes | None]) -> None:
         changes.update(value_entry(value) for value in beat.current)

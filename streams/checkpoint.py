@@ -125,11 +125,15 @@ class SummaryRow(msgspec.Struct, frozen=True):
 
 
 class Partial(msgspec.Struct, frozen=True):
-    """A partition's mergeable share of one window, for the roll-up; `cells` is the packed columns."""
+    """A partition's mergeable share of one window, for the roll-up; `cells` is the packed share (streams.partial).
+
+    `is_patch`: units that it does not name are as the share before it had them.
+    """
 
     kpi: str
     end: int
     cells: bytes
+    is_patch: bool = False
 
 
 class BeatMark(msgspec.Struct, frozen=True, array_like=True):

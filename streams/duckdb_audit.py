@@ -23,9 +23,10 @@ import numpy as np
 
 from sensors.batch import decode
 from sensors.decoders.senml import FUTURE_ALLOWED_MS
-from sensors.journal import JournalReader, Record
+from sensors.journal import JournalReader
 from sensors.topic import partition_of
 from streams.difference import LISTED_MAX, WRONG, AuditReport, Difference, Outcome, Records
+from streams.journal_span import begin_at, runs
 from streams.kpi import Kpi
 from streams.span import Span
 from streams.sql_store import SqlStore
@@ -35,7 +36,6 @@ from streams.toml_catalogue import Definitions
 HOUR_MS = 3_600_000
 MEMORY = "1GB"
 ROWS_A_LOAD = 100_000
-RECORDS_A_READ = 200
 LOOKED_AT_TWICE = 1_000
 PATIENCE_S = 2.0
 """How long a window of a district or the place may lag behind its partitions' checkpoints."""
@@ -91,28 +91,21 @@ class DuckdbAudit:
     # The journal
 
     async def _read_journal(self, journal: JournalReader, reached: dict[int, int], progress: Progress) -> None:
+        """Hear every partition up to where the worker was."""
         ends = {part: min(end, reached.get(part, 0)) for part, end in (await journal.ends()).items()}
-        wanted = self._earliest()
-        begins = {part: await _begin(journal, part, end, wanted) for part, end in ends.items()}
+        begins = {part: await begin_at(journal, part, end, self._earliest()) for part, end in ends.items()}
         total, done = sum(ends[part] - begins[part] for part in ends), 0
         known: list[tuple[int, int]] = []
         for part, end in ends.items():
-            known_from, offset = (NEVER if end else 0), begins[part]
-            while offset < end and (records := await journal.read(part, offset, min(RECORDS_A_READ, end - offset))):
+            known_from = NEVER if end else 0
+            async for records, since in runs(journal, part, begins[part], end):
+                known_from = since
                 for record in records:
-                    if record.offset >= end:
-                        break
-                    batch = decode(record.batch)
-                    if record.offset != offset or offset == begins[part]:  # what retention dropped is not known
-                        known_from = batch.sealed_at if record.offset else 0
-                    self._testimony.hear(record.offset, batch)
-                    offset = record.offset + 1
-                done += len(records)
-                progress("journal", min(done, total), total)
+                    self._testimony.hear(record.offset, decode(record.batch))
                 if len(self._testimony) >= ROWS_A_LOAD:
                     self._take()
-                if records[-1].offset >= end:
-                    break
+                done += len(records)
+                progress("journal", done, total)
             known.append((part, known_from))
         progress("journal", total, total)
         self._take()
@@ -233,19 +226,6 @@ class DuckdbAudit:
     def _count(self, table: str) -> int:
         (count,) = self._database.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)  # noqa: S608
         return int(count)
-
-
-async def _begin(journal: JournalReader, part: int, end: int, wanted: int) -> int:
-    """The offset to read from: 0, or the last record that was sealed by `wanted` (ms UTC), found by halving."""
-    low, high = 0, end
-    while high - low > 1:
-        middle = (low + high) // 2
-        found: list[Record] = await journal.read(part, middle, 1)
-        if found and found[0].offset < high and decode(found[0].batch).sealed_at <= wanted:
-            low = found[0].offset
-        else:
-            high = middle
-    return low
 
 
 def _told(values: list[tuple[str, str, int, float | None, int]]) -> Columns:

@@ -110,6 +110,8 @@ class Replay:
     async def _beat(self, now: int) -> None:
         marks = self._reel.beats[now]
         self.now = now
+        # Changes that were no beat's, such as faults of the centre, have had numbers too.
+        self.live.skip_to(max(mark.sequence for mark in marks.values()))
         for number, mark in sorted(marks.items()):
             await self._feed(number, mark.offset)
             self._received[number] = mark.received

@@ -32,6 +32,10 @@ class MemoryLive:
         """Go on from another number, before anybody looks (streams.sync)."""
         self._state.renumber(sequence)
 
+    def skip_to(self, sequence: int) -> None:
+        """Leave out numbers that were others' changes (streams.sync)."""
+        self._state.skip_to(sequence)
+
     async def since(self, epoch: str, sequence: int) -> Delta:
         self._check()
         return self._state.since(epoch, sequence)

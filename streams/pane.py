@@ -83,6 +83,7 @@ class PaneRing:
         self.row_unit = np.zeros(0, np.int64)
         self.row_field = np.zeros(0, np.int64)
         self.dirty: set[int] = set()
+        self.newest_pane = EMPTY
         self.bin_count = histogram.bin_count(spec.bin_high) if spec.bin_high else 0
         self._capacity = 0
         self._grow(8)
@@ -152,6 +153,7 @@ class PaneRing:
         lengths = np.diff(np.r_[starts, len(flat)])
         cell = flat[starts]
         self._renew(cell, panes[starts])
+        self.newest_pane = max(self.newest_pane, int(panes.max()))
         self._merge(
             cell,
             n=lengths,

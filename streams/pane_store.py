@@ -36,6 +36,7 @@ def restore_panes(rings: dict[str, PaneRing], rows: list[PaneRow], catalogue: Ca
         if ring is None or unit is None or field is None:
             continue
         at = (ring.row(row.entity, row.field, unit, field), row.pane % ring.size)
+        ring.newest_pane = max(ring.newest_pane, row.pane)
         ring.tag[at], ring.n[at], ring.total[at] = row.pane, row.n, row.total
         ring.low[at], ring.high[at] = row.low, row.high
         ring.first_time[at], ring.first_value[at] = row.first_time, row.first_value

@@ -1,24 +1,28 @@
-"""A partition's mergeable share of one window: cells by former district, and of the whole place."""
+"""A partition's mergeable share of one window: the cells of its units, packed.
+
+Where units lag far behind others, a window is told again when the panes of those that are ahead have been given up.
+Such a share is a patch: what it does not name is as the share before it had it.
+"""
 
 import zlib
 
 import msgspec
 import numpy as np
 
-from streams.catalogue import Catalogue
 from streams.checkpoint import Partial
-from streams.pane import EMPTY, NEVER, Cells, group
+from streams.pane import EMPTY, NEVER, Cells, Ints, concatenate
 from streams.window import Frame
 
 
 class Share(msgspec.Struct, array_like=True, frozen=True):
-    """`partition`'s cells of one window; `columns` are the columns of Cells as bytes, one entry a scope (in the
-    catalogue's order), the last of them, the bins, compressed: most are 0; `is_closed` when all that the partition
-    said of the window is final."""
+    """`partition`'s cells of one window; `columns` are the columns of Cells as bytes, one entry a unit of `units`, the
+    last of them, the bins, compressed: most are 0; `is_closed` when all that the partition said of the window is
+    final.
+    """
 
     partition: int
     is_closed: bool
-    scopes: list[int]
+    units: list[str]
     columns: list[bytes]
     bins: int
 
@@ -26,18 +30,24 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
 _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.float64, np.int64, np.float64, np.int64)
 
 
-def pack_partial(kpi: str, partition: int, frame: Frame, catalogue: Catalogue, is_closed: bool) -> Partial:
-    """Merge a frame's units into districts and the place, and pack what is not empty."""
-    districts = len(catalogue.scope_codes) - 1
-    by_district = group(frame.cells, catalogue.scope_of_unit, districts)
-    whole = group(frame.cells, np.zeros(len(frame.cells.n), np.int64), 1)
-    cells = Cells._make(np.concatenate((one, all_)) for one, all_ in zip(by_district, whole, strict=True))  # type: ignore[arg-type]
-    used = np.flatnonzero((cells.n > 0) | (cells.sources > 0))
+def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...], is_closed: bool) -> Partial:
+    """Pack a frame's units that are not empty."""
+    used = np.flatnonzero((frame.cells.n > 0) | (frame.cells.sources > 0))
+    units = [unit_codes[unit] for unit in used.tolist()]
+    share = _packed(partition, is_closed, units, picked(frame.cells, used))
+    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.has_lost)
+
+
+def picked(cells: Cells, chosen: Ints) -> Cells:
+    """Some of the cells, in the order asked for."""
+    return Cells._make([column[chosen] for column in cells])
+
+
+def _packed(partition: int, is_closed: bool, units: list[str], cells: Cells) -> Share:
     # Offsets say nothing outside their partition.
-    columns = [np.ascontiguousarray(column[used]).tobytes() for column in cells[:11]]
+    columns = [np.ascontiguousarray(column).tobytes() for column in cells[:11]]
     columns[-1] = zlib.compress(columns[-1], 1)
-    share = Share(partition, is_closed, used.tolist(), columns, cells.bins.shape[1])
-    return Partial(kpi, frame.end, msgspec.msgpack.encode(share))
+    return Share(partition, is_closed, units, columns, cells.bins.shape[1])
 
 
 def unpack_share(partial: Partial) -> Share:
@@ -45,8 +55,26 @@ def unpack_share(partial: Partial) -> Share:
 
 
 def cells_of(share: Share) -> Cells:
-    """The cells of a share, one for each of its scopes."""
+    """The cells of a share, one for each of its units."""
+    length = len(share.units)
     plain = [np.frombuffer(data, dtype=kind) for data, kind in zip(share.columns[:10], _DTYPES, strict=True)]
-    bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(len(share.scopes), share.bins)
-    length = len(share.scopes)
+    bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(length, share.bins)
     return Cells._make([*plain, bins, np.full(length, NEVER, np.int64), np.full(length, EMPTY, np.int64)])
+
+
+def amended(before: Share, after: Share) -> Share:
+    """A share and the patch told after it: as the patch has it, and else as it was."""
+    kept = [place for place, unit in enumerate(before.units) if unit not in after.units]
+    if not kept:
+        return after
+    cells = concatenate([picked(cells_of(before), np.array(kept, dtype=np.int64)), cells_of(after)])
+    units = [*(before.units[place] for place in kept), *after.units]
+    return _packed(after.partition, after.is_closed, units, cells)
+
+
+def amended_partial(before: Partial, after: Partial) -> Partial:
+    """What two shares of a window, told one after the other, are together."""
+    if not after.is_patch:
+        return after
+    share = amended(unpack_share(before), unpack_share(after))
+    return Partial(after.kpi, after.end, msgspec.msgpack.encode(share), before.is_patch)

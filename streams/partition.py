@@ -25,7 +25,7 @@ from streams.intake import Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
 from streams.pane import EMPTY, Ints, PaneRing, slack_of
 from streams.pane_store import pane_rows, restore_panes
-from streams.partial import pack_partial
+from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
 from streams.verdict import Flags, Readings, Verdict, identities, judge
@@ -33,6 +33,9 @@ from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
+TICKETS_KEPT_MS = 36 * 3_600_000
+"""A ticket lives through its day, however short the longest lateness is."""
+
 
 
 _encode_values = msgspec.msgpack.Encoder().encode
@@ -379,9 +382,10 @@ class Partition:
                 continue
             kpi = self._catalogue.kpis[values[0].kpi]
             closed = all(value.state != "provisional" for value in values)
-            partial = pack_partial(kpi.id, self.number, frame, self._catalogue, closed)
+            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes, closed)
             beat.partials.append(partial)
-            self._partials[kpi.id, frame.end] = partial
+            before = self._partials.get((kpi.id, frame.end))
+            self._partials[kpi.id, frame.end] = partial if before is None else amended_partial(before, partial)
             for value in values:
                 if value.state != "provisional":
                     self._values.append(value)
@@ -499,7 +503,7 @@ class Partition:
         for seen in self._seen:
             seen.drop(now)
         lateness = int(self._catalogue.lateness_ms.max())
-        self._tickets_done = self._tickets.forget(now - 2 * lateness)
+        self._tickets_done = self._tickets.forget(now - max(2 * lateness, TICKETS_KEPT_MS))
         newest = self._clocks.newest
         for book in self._books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]

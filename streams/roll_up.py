@@ -14,7 +14,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
 from streams.measure import combine
 from streams.pane import EMPTY, concatenate, group
-from streams.partial import Share, cells_of, unpack_share
+from streams.partial import Share, amended, cells_of, picked, unpack_share
 from streams.partition import Beat
 from streams.window import Closed
 
@@ -95,7 +95,9 @@ class RollUp:
                 continue
             share = unpack_share(partial)
             key = (partial.kpi, partial.end)
-            self._shares.setdefault(key, {})[share.partition] = share
+            shares = self._shares.setdefault(key, {})
+            before = shares.get(share.partition)
+            shares[share.partition] = amended(before, share) if before is not None and partial.is_patch else share
             self._told[key] = now
             self._dirty.add(key)
 
@@ -143,14 +145,20 @@ class RollUp:
 
     def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
         kpi = self._catalogue.kpis[kpi_id]
-        shares = list(self._shares[kpi_id, end].values())
-        scopes = np.array([scope for share in shares for scope in share.scopes], dtype=np.int64)
-        if not len(scopes):
+        catalogue, shares = self._catalogue, list(self._shares[kpi_id, end].values())
+        named = [catalogue.unit_index.get(unit, -1) for share in shares for unit in share.units]
+        known_units = np.flatnonzero(np.array(named, dtype=np.int64) >= 0)
+        if not len(known_units):
             return
-        cells = group(concatenate([cells_of(share) for share in shares]), scopes, len(self._catalogue.scope_codes))
+        units = np.array(named, dtype=np.int64)[known_units]
+        told = picked(concatenate([cells_of(share) for share in shares]), known_units)
+        districts = catalogue.scope_of_unit[units]
+        by_district = group(told, districts, len(catalogue.scope_codes) - 1)
+        whole = group(told, np.zeros(len(units), np.int64), 1)
+        cells = concatenate([by_district, whole])
         values = combine(kpi, cells)
         closed = all(share.is_closed for share in shares)
-        for scope in np.unique(scopes).tolist():
+        for scope in [*np.unique(districts).tolist(), len(catalogue.scope_codes) - 1]:
             raw = float(values[scope])
             newest = int(cells.last_time[scope])
             value = self._value(

@@ -43,6 +43,7 @@ from streams.checkpoint import (
     TicketRow,
 )
 from streams.numbering import Gap
+from streams.partial import amended_partial
 from streams.source import Sources
 from streams.sql_tables import (
     AlertStepTable,
@@ -187,7 +188,23 @@ class SqlStore:
             heads[kpi, scope] = max(end, heads.get((kpi, scope), end))
         rows = [{"kpi": kpi, "scope": scope, "partition": number, "end": end} for (kpi, scope), end in heads.items()]
         self._put_rows(connection, HeadTable, rows, largest=("end",))
-        self._put(connection, PartialTable, checkpoint.partials, partition=number, at=checkpoint.at)
+        shares = [
+            {"kpi": partial.kpi, "end": partial.end, "cells": partial.cells, "partition": number, "at": checkpoint.at}
+            for partial in self._amended(connection, number, checkpoint.partials)
+        ]
+        self._put_rows(connection, PartialTable, shares)
+
+    def _amended(self, connection: Connection, partition: int, partials: Sequence[Partial]) -> list[Partial]:
+        """Shares as they are to be kept: patches are laid over what is there (streams.partial)."""
+        table = table_of(PartialTable)
+        result = []
+        for partial in partials:
+            if partial.is_patch:
+                mine = (table.c.kpi == partial.kpi) & (table.c.end == partial.end) & (table.c.partition == partition)
+                before = connection.execute(sa.select(table).where(mine)).one_or_none()
+                partial = partial if before is None else amended_partial(_partial(before), partial)
+            result.append(partial)
+        return result
 
     def _write_alerts(self, connection: Connection, checkpoint: Checkpoint) -> None:
         rows = [
@@ -365,7 +382,7 @@ class SqlStore:
         found = []
         for some in _in_parts(keys):
             query = sa.select(table).where(sa.tuple_(table.c.kpi, table.c.end).in_(some))
-            found += [_made(Partial, row) for row in connection.execute(query)]
+            found += [_partial(row) for row in connection.execute(query)]
         return found
 
     def _values_of(self, connection: Connection, keys: Sequence[tuple[str, int]]) -> list[Value]:
@@ -727,6 +744,10 @@ def _all(connection: Connection, model: Table, *where: Any) -> Sequence[Any]:
 def _made(struct: Any, row: Any) -> Any:
     found = row._mapping
     return struct(**{name: found[name] for name in struct.__struct_fields__})
+
+
+def _partial(row: Any) -> Partial:
+    return Partial(row.kpi, row.end, row.cells)
 
 
 def _made_all(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:

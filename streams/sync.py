@@ -59,6 +59,10 @@ class SyncState:
         self._entries, self._tombstones = dict(present), {}
         self.sequence = self.floor = sequence
 
+    def skip_to(self, sequence: int) -> None:
+        """Let the next change have a number beyond `sequence`; smaller ones than what there is change nothing."""
+        self.sequence = max(self.sequence, sequence)
+
     def fold(self, delta: Delta) -> None:
         """Follow another state: take over its numbering and what changed in it.
 

@@ -24,11 +24,15 @@ class Closed(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC."""
+    """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
+
+    `has_lost`: some panes of it have been given up already, by units that are far ahead of others.
+    """
 
     end: int
     cells: Cells
     values: Floats
+    has_lost: bool
 
 
 class WindowBook:
@@ -181,7 +185,9 @@ class WindowBook:
                 cells = spread(cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
-        return Frame(end, cells, combine(self.kpi, cells))
+        oldest = (end + self._catalogue.zone_ms) // self.pane_ms - self.reach_ms // self.pane_ms
+        has_lost = any(ring.newest_pane - ring.size >= oldest for ring in self._rings)
+        return Frame(end, cells, combine(self.kpi, cells), has_lost)
 
     def _aqi_cells(self, end: int) -> Cells:
         """The hour's VN_AQI of each station, as cells of sources merged by unit."""

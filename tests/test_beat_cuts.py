@@ -1,14 +1,15 @@
 """No figure hangs on where beats or a restart happen to cut the stream: what the audit's plain rules once found.
 
-Anybody who recomputes a figure knows the messages and their order, and nothing of beats.
+Anybody who recomputes a figure knows the messages and their order, and nothing of beats, panes or rings.
 """
 
 from collections.abc import Iterator
 
 import pytest
-from small_world import NOON, A, Feed, Message, catalogue, cloudevent, senml
+from small_world import NOON, A, B, Feed, Message, catalogue, cloudevent, nothing, senml
 
 from streams.partition import Beat
+from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -59,6 +60,44 @@ def test_a_rating_that_is_told_again_after_hours_of_silence_is_not_counted_again
         feed.partition.checkpoint(NOON + minute * MINUTE)
     feed.tell((*rating, NOON + 150 * MINUTE))
     assert feed.partition.evaluate(NOON + 150 * MINUTE).totals.readings == 1
+
+
+def test_a_new_sources_backlog_may_come_out_of_order() -> None:
+    """A source that was never heard counts as silent since 1970: whatever is older than the lateness is refused."""
+    feed, back = Feed(catalogue()), NOON + 3 * HOUR
+    feed.tell((ONE, senml("speed", NOON + MINUTE, 50.0), back), (ONE, senml("speed", NOON, 40.0), back + 40))
+    assert feed.partition.evaluate(back + 500).totals.readings == 2
+
+
+def test_a_unit_that_lags_behind_does_not_take_the_others_readings_from_the_place() -> None:
+    """Its window closes when the rings of the others have moved on, and the share is packed from what is left."""
+    feed, roll_up = Feed(catalogue()), RollUp(catalogue(), nothing(), NOON)
+    ahead = [(ONE, senml("speed", NOON + step * MINUTE, 60.0), NOON + 3 * HOUR) for step in range(120)]
+    behind = f"ioc/{B}/traffic/one"
+    closed: Figures = {}
+    for messages in (
+        [(behind, senml("speed", NOON, 30.0), NOON + 3 * HOUR), *ahead],
+        [(behind, senml("speed", NOON + 2 * HOUR, 30.0), NOON + 3 * HOUR)],
+    ):
+        feed.tell(*messages)
+        roll_up.report(Report(0, feed.partition.evaluate(NOON + 3 * HOUR).partials, None), NOON + 3 * HOUR)
+        beat = roll_up.evaluate(NOON + 3 * HOUR)
+        closed |= {(v.kpi, v.end): (v.n, v.value) for v in beat.closed if v.scope == "22"}
+    assert closed["speed", NOON + 5 * MINUTE] == (6, 55.0)
+
+
+def test_a_ticket_lives_through_its_day_however_short_the_longest_lateness_is() -> None:
+    """Tickets are forgotten after twice the longest lateness of any kind: four hours here, two days as shipped."""
+    morning = NOON - 12 * HOUR  # of the same local day
+    feed, beats = Feed(catalogue(), now=morning), []
+    feed.tell((DESK, cloudevent("queue", "taken", morning, 1, ticket="A1"), morning))
+    for minute in range(0, 270, 10):
+        beats.append(feed.partition.evaluate(morning + minute * MINUTE))
+        feed.partition.checkpoint(morning + minute * MINUTE)
+    called = morning + 270 * MINUTE
+    feed.tell((DESK, cloudevent("queue", "called", called, 2, ticket="A1"), called))
+    beats += [feed.partition.evaluate(now) for now in (called, called + 2 * HOUR)]
+    assert any(kpi == "wait" for kpi, _ in figures(beats))
 
 
 def test_a_desks_event_that_is_too_late_is_too_late_in_the_same_beat_too() -> None:

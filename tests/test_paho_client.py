@@ -1,7 +1,11 @@
 """The fast client takes the way in from paho, and nothing else; over a socket whose reads the test cuts."""
 
 import re
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,6 +125,40 @@ def test_the_end_of_the_connection_is_noticed_and_the_next_one_begins_anew(line:
         line.near, _ = server.accept()
         line.hear(publish(b"t", 2, b"whole"))
     assert [one.payload for one in line.taken] == [b"whole"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing: `apt-get install openssl`")
+def test_all_records_of_tls_are_one_read(tmp_path: Path) -> None:
+    line, server = over_tls(tmp_path)
+    for mid in range(1, 101):
+        server.sendall(publish(b"ioc/06652/air/s1", mid, b"x" * 100))
+    line.client.loop_read()
+    assert [one.mid for one in line.taken] == [mid.to_bytes(2) for mid in range(1, 101)]
+    line.client.acknowledge([one.mid for one in line.taken])
+    assert len(server.recv(10_000)) == 4 * 100
+    server.close()
+    assert line.client.loop_read() == mqtt.MQTT_ERR_CONN_LOST
+
+
+def over_tls(folder: Path) -> tuple[Line, ssl.SSLSocket]:
+    """A line whose sockets speak TLS, and the broker's end of it."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    theirs.load_cert_chain(certificate, key)
+    ours.load_verify_locations(certificate)
+    line = Line()
+    sock = line.client._sock
+    assert isinstance(sock, socket.socket)
+    sock.setblocking(True)
+    ends: list[ssl.SSLSocket] = []
+    accepting = threading.Thread(target=lambda: ends.append(theirs.wrap_socket(line.near, server_side=True)))
+    accepting.start()
+    line.client._sock = ours.wrap_socket(sock, server_hostname="localhost")
+    accepting.join(10)
+    line.client._sock.setblocking(False)
+    return line, ends[0]
 
 
 def test_reading_counts_for_keepalive(line: Line) -> None:
