@@ -92,8 +92,8 @@ def test_pure_files_import_no_shell(path: Path) -> None:
 AUDIT = ("duckdb_audit.py", "journal_span.py", "testimony.py", "difference.py", "span.py")
 AUDIT_MAY_IMPORT = {
     "sensors.batch", "sensors.decoders", "sensors.decoders.senml", "sensors.errors", "sensors.journal", "sensors.kind",
-    "sensors.place", "sensors.reading", "sensors.topic", "streams.difference", "streams.journal_span", "streams.kpi", "streams.span",
-    "streams.sql_store", "streams.testimony", "streams.toml_catalogue",
+    "sensors.place", "sensors.reading", "sensors.topic", "streams.difference", "streams.journal_span", "streams.kpi",
+    "streams.span", "streams.sql_store", "streams.testimony", "streams.toml_catalogue",
 }
 """Decoders, definitions and the reading of journal and history: one mistake must not hide in worker and audit."""
 

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
+from told import Message
 from typer.testing import CliRunner
 from whole_processor import WholeProcessor
 
 from sensors.errors import SettingsError
-from sensors.packing import Message
 from sensors.sqlite_journal import SqliteJournal
 from streams.commands import app
 from streams.difference import AuditReport, Difference

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from servers import PostgresServer, Server
+from told import Message
 from up_process import Centre
 from whole_processor import WholeProcessor
 
 from sensors import batch as batches
 from sensors.kafka_journal import KafkaJournalWriter
-from sensors.packing import Message
 from sensors.system_clock import now_ms
 from simulators.city import City
 from simulators.scenario import Scenario

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import msgspec
 from small_world import NOON, A, B, C, cloudevent, place, senml
+from told import Message, take_in
 
 from sensors.batch import encode
 from sensors.csv_place import shipped_place
 from sensors.journal import Record
-from sensors.packing import Message, Packer
+from sensors.packing import Counts, Packer
 from sensors.toml_definitions import load_kinds
 from simulators.city import City
 from simulators.equipment import Equipment
@@ -163,7 +164,7 @@ class Journal:
     journaled: list[Delivered] = field(default_factory=list)
 
     def append(self, packer: Packer, held: list[Delivered], now: int) -> None:
-        for batch in packer.seal(now, pending=0):
+        for batch in packer.seal(now, Counts()):
             assert batch.first == self.ordinals.get(batch.partition, 0), "the numbering has a gap"
             listed = self.records.setdefault(batch.partition, [])
             listed.append((now, Record(batch.partition, len(listed), encode(batch))))
@@ -212,7 +213,7 @@ def world(seed: int, partitions: int) -> World:
             packer, held, down_until = Packer("cau-noi", partitions, journal.ordinals), [], 0
             broker.reconnected(now)
         for delivered in broker.deliver(now):
-            packer.add(Message(delivered.sent.topic, delivered.sent.payload, now, delivered.is_again))
+            take_in(packer, Message(delivered.sent.topic, delivered.sent.payload, now, delivered.is_again))
             held.append(delivered)
         if draw.random() < 0.01:
             down_until = now + draw.randrange(1, 8_000)  # dead: what it held is nowhere, and was not acknowledged

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from told import Message, take_in
+
 from sensors.journal import Record
-from sensors.packing import Message, Packer
+from sensors.packing import Packer
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
 from streams.checkpoint import ROLL_UP
@@ -44,7 +46,7 @@ class WholeProcessor:
     async def hear(self, messages: Iterable[Message], now: int) -> None:
         """Journal these messages, and let the partitions observe whatever the journal has for them."""
         for message in messages:
-            self._packer.add(message)
+            take_in(self._packer, message)
         await self.journal.append(self._packer.seal(now))
         for number, partition in self._partitions.items():
             records: list[Record] = await self.journal.read(number, self._offsets[number], 10_000)
