@@ -156,7 +156,10 @@ class ClusterWorker:
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, None, False, self._generation, self._fenced)
+        self.engine = Engine(
+            catalogue, store, live, clock, self._send_report, is_alone=False, generation=self._generation,
+            fenced=self._fenced,
+        )  # fmt: skip
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
         self.app.on_partitions_revoked.connect(self._revoked)
