@@ -91,9 +91,11 @@ class Engine:
         received: Callable[[], dict[int, int]] | None = None,
         is_alone: bool = True,
         generation: Callable[[], int] = lambda: 0,
+        fenced: Callable[[int], None] = lambda partition: None,
     ) -> None:
         """`received` gives the journal's next ordinals where that is cheap; `is_alone`: no other worker exists;
-        `generation` numbers the assignments of partitions to workers."""
+        `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were dropped
+        because another worker had written."""
         self._catalogue = catalogue
         self._store = store
         self._live = live
@@ -102,6 +104,7 @@ class Engine:
         self._received = received
         self._is_alone = is_alone
         self._generation = generation
+        self._fenced = fenced
         # A window is told as long as it holds anything: the newest ends up to its reach after the newest reading.
         self._horizons = {
             kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
@@ -368,6 +371,7 @@ class Engine:
             if checkpoint.partition not in committed:
                 log.warning("fenced: another worker owns the partition", partition=checkpoint.partition)
                 self.disown(checkpoint.partition)
+                self._fenced(checkpoint.partition)
             elif self._held.get(checkpoint.partition) is (held := written.get(checkpoint.partition)) and held:
                 await self._committed(held, checkpoint)
 

@@ -14,6 +14,7 @@ from typing import Any
 import faust
 import msgspec
 import structlog
+from faust.types import TP
 
 from sensors.errors import Unavailable
 from sensors.journal import Record
@@ -31,6 +32,7 @@ READ_RECORDS = 64
 CHANNEL_MAX = 64
 TRIM_S = 600.0
 REPORTS_TOPIC = "ioc.partials"
+CATCH_UP_S = 1.0
 
 log = structlog.get_logger("worker")
 _decode_report = msgspec.msgpack.Decoder(Report).decode
@@ -154,13 +156,16 @@ class ClusterWorker:
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, None, False, self._generation)
+        self.engine = Engine(
+            catalogue, store, live, clock, self._send_report, is_alone=False, generation=self._generation,
+            fenced=self._fenced,
+        )  # fmt: skip
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_partitions_assigned.connect(self._assigned)
         self._topic = topic
-        self._stop = asyncio.Event()
+        self._behind: dict[Any, int | None] = {}
 
     async def _observe(self, stream: Any) -> None:
         async for event in stream.noack().events():
@@ -174,12 +179,13 @@ class ClusterWorker:
 
         That happens around a rebalance, with a record already in our hands, and when another worker has written.
         """
-        wanted = self.engine.offset(place.partition)
+        await self.engine.own(place.partition)
+        wanted = self._behind[place] = self.engine.offset(place.partition)
         first = (await self.app.consumer.earliest_offsets(place)).get(place, 0)
         if first > wanted:
             log.warning("the journal has dropped what was not read yet", partition=place.partition, first=first)
             self.engine.skip_to(place.partition, first)
-            wanted = first
+            wanted = self._behind[place] = first
         log.info("records are missing; Kafka tells them again", partition=place.partition, offset=wanted)
         await self.app.consumer.seek_wait({place: wanted})
 
@@ -190,6 +196,26 @@ class ClusterWorker:
     async def _send_report(self, report: Report) -> None:
         if report.partials or report.silent is not None:
             await self._reports.send(value=msgspec.msgpack.encode(report))
+
+    def _fenced(self, partition: int) -> None:
+        """What was taken in and not written is gone with the state, and nobody tells it again unasked."""
+        self._behind[TP(self._topic, partition)] = None
+
+    async def _catch_up(self) -> None:
+        """See to it that Kafka really tells again what was asked for, also where nothing new arrives."""
+        while True:
+            await asyncio.sleep(CATCH_UP_S)
+            for place, wanted in list(self._behind.items()):
+                is_ours = place in self.app.consumer.assignment()
+                if is_ours and (wanted is None or not self._is_past(place, wanted)):
+                    await self._go_back(place)
+                else:
+                    self._behind.pop(place, None)
+
+    def _is_past(self, place: Any, wanted: int) -> bool:
+        end = self.app.consumer.highwater(place)
+        has_moved = place.partition in self.engine.owned and self.engine.offset(place.partition) > wanted
+        return has_moved or (end is not None and wanted >= end)
 
     def _generation(self) -> int:
         return int(self.app.consumer_generation_id)
@@ -219,12 +245,14 @@ class ClusterWorker:
         self.app.finalize()
         await self.app.start()
         beats = asyncio.create_task(self.engine.run(stop))
+        catch_up = asyncio.create_task(self._catch_up())
         crashed = asyncio.create_task(self.app.wait_until_stopped())
         try:
-            done, _ = await asyncio.wait({beats, crashed}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({beats, crashed, catch_up}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            catch_up.cancel()
             await self.app.stop()
 
 
