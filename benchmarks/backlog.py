@@ -28,7 +28,7 @@ from end_to_end import Wall, usage
 from generator import Generator, Packets
 from up_process import Centre
 
-from control_center.embedded_engine import PARTITIONS
+from control_center.embedded_settings import PARTITIONS
 from sensors.packet import PacketReader
 from sensors.packing import Packer
 from sensors.sqlite_journal import SqliteJournal

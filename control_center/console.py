@@ -1,35 +1,53 @@
-"""`ioc`: the commands of the four folders, put together; the only module that may import them all."""
+"""`ioc`: the commands of the four folders, put together; the only module that may reach them all.
+
+A command's own module is imported when that command is asked for: the children of `ioc up` are commands too, and each
+must be there within seconds.
+"""
 
 import logging
 import sys
+from importlib import import_module
 from typing import TextIO, cast
 
 import structlog
 import typer
 
-from control_center import commands as control_center_commands
-from control_center import embedded_commands, replay_commands
 from control_center.forgiving_stream import ForgivingStream
-from sensors import commands as sensors_commands
 from sensors.errors import DefinitionError, SettingsError
-from simulators import commands as simulators_commands
-from streams import audit_commands, lineage_commands
-from streams import commands as streams_commands
 
-app = typer.Typer(
-    help="Bộ xử lý sự kiện của trung tâm điều hành / the event processor of a smart-city operations centre.\n\n"
-    "ioc up  →  mở màn hình / opens the wall at http://127.0.0.1:8080/wall",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-_PARTS = (
-    embedded_commands, replay_commands, audit_commands, lineage_commands, sensors_commands, streams_commands,
-    control_center_commands, simulators_commands,
-)  # fmt: skip
-for part in _PARTS:
-    app.registered_commands.extend(part.app.registered_commands)
-    app.registered_groups.extend(part.app.registered_groups)
+HELP = """Bộ xử lý sự kiện của trung tâm điều hành / the event processor of a smart-city operations centre.
+
+ioc up  →  mở màn hình / opens the wall at http://127.0.0.1:8080/wall"""
+
+MODULES = {
+    "control_center.embedded_commands": ["up"],
+    "control_center.engine_commands": ["engine"],
+    "control_center.replay_commands": ["replay"],
+    "streams.audit_commands": ["audit"],
+    "streams.lineage_commands": ["explain"],
+    "sensors.commands": ["bridge"],
+    "streams.commands": ["worker", "check", "summary"],
+    "control_center.commands": ["gateway", "user", "wall"],
+    "simulators.commands": ["simulate", "feed", "verify"],
+}
+"""Where each command is; `tests/test_console.py` holds it against what the modules have."""
+
+
+def assembled(asked: str = "") -> typer.Typer:
+    """The program with the command that is asked for; with all of them for any other word, or none."""
+    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    names = [module for module, commands in MODULES.items() if asked in commands] or list(MODULES)
+    for name in names:
+        part: typer.Typer = import_module(name).app
+        app.registered_commands.extend(part.registered_commands)
+        app.registered_groups.extend(part.registered_groups)
+    # A program of one command would not want to hear its name.
+    app.callback()(_of_several)
+    return app
+
+
+def _of_several() -> None:
+    pass
 
 
 def main() -> None:
@@ -44,7 +62,7 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, ForgivingStream(sys.stderr))),
     )
     try:
-        app()
+        assembled(sys.argv[1] if len(sys.argv) > 1 else "")()
     except DefinitionError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

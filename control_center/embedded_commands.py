@@ -1,4 +1,4 @@
-"""`ioc up`: the whole centre on one machine, and `ioc engine`, the process that it supervises."""
+"""`ioc up`: the whole centre on one machine."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from control_center.argon2_accounts import hash_password
 from control_center.broker_watch import BROKER, room_on, watch_broker
-from control_center.embedded_engine import PARTITIONS, EngineSettings, run_engine
+from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
@@ -35,7 +35,6 @@ from streams.toml_catalogue import load_all
 app = typer.Typer()
 console = Console()
 
-HOST = "127.0.0.1"
 FIRST_OPERATOR = "truc-ban"
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 """glibc gives every thread an arena of its own and keeps what a backlog once needed: a hundred MB for nothing."""
@@ -207,18 +206,3 @@ def up(
             "no real data (--no-simulate)"
         )
     asyncio.run(_supervise(children, port, gauge))
-
-
-@app.command(hidden=True)
-def engine(
-    data: Annotated[Path, typer.Option("--data")],
-    port: PortOption = 8080,
-    broker_log: Annotated[Path | None, typer.Option("--broker-log")] = None,
-    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port")] = None,
-) -> None:
-    """The engine process of `ioc up`."""
-    import uvloop
-
-    overlay = data / "definitions"
-    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt_port)
-    uvloop.run(run_engine(settings))

@@ -12,14 +12,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
 from control_center.embedded_processor import process
+from control_center.embedded_settings import BROKER_HOST, PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from sensors.disk_room import DiskGauge, limits_of
@@ -31,33 +30,8 @@ from streams.smtp_outbox import send_due_mails
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import load_all
 
-PARTITIONS = 4
-BROKER_HOST = "127.0.0.1"
 TRIM_S = 30.0
 log = structlog.get_logger("engine")
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log.
-
-    `mqtt_port` is the embedded broker's, None where the city has its own.
-    """
-
-    data: Path
-    host: str
-    port: int
-    overlay: Path | None = None
-    broker_log: Path | None = None
-    mqtt_port: int | None = None
-
-    @property
-    def journal(self) -> Path:
-        return self.data / "journal.sqlite"
-
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self.data / 'history.sqlite'}"
 
 
 class _Server(uvicorn.Server):

@@ -13,8 +13,8 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
-from control_center.embedded_commands import HOST, default_data
-from control_center.embedded_engine import PARTITIONS, EngineSettings
+from control_center.embedded_commands import default_data
+from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
 from sensors.errors import SettingsError

@@ -31,11 +31,12 @@ _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.
 
 
 def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...], is_closed: bool) -> Partial:
-    """Pack a frame's units that are not empty."""
-    used = np.flatnonzero((frame.cells.n > 0) | (frame.cells.sources > 0))
+    """Pack a frame's units that are not empty and have lost nothing of it."""
+    is_told = (frame.cells.n > 0) | (frame.cells.sources > 0)
+    used = np.flatnonzero(is_told if frame.lost is None else is_told & ~frame.lost)
     units = [unit_codes[unit] for unit in used.tolist()]
     share = _packed(partition, is_closed, units, picked(frame.cells, used))
-    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.has_lost)
+    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.lost is not None)
 
 
 def picked(cells: Cells, chosen: Ints) -> Cells:

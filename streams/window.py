@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams import vn_aqi
 from streams.beat import State, Value
@@ -26,13 +27,14 @@ class Closed(NamedTuple):
 class Frame(NamedTuple):
     """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
 
-    `has_lost`: some panes of it have been given up already, by units that are far ahead of others.
+    `lost` [units]: those whose panes of it have been given up in part, because they are far ahead of others; None where
+    there can be none.
     """
 
     end: int
     cells: Cells
     values: Floats
-    has_lost: bool
+    lost: NDArray[np.bool_] | None
 
 
 class WindowBook:
@@ -186,9 +188,19 @@ class WindowBook:
                 cells = spread(cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
-        oldest = (end + self._catalogue.zone_ms) // self.pane_ms - self.reach_ms // self.pane_ms
-        has_lost = any(ring.newest_pane - ring.size >= oldest for ring in self._rings)
-        return Frame(end, cells, combine(self.kpi, cells), has_lost)
+        return Frame(end, cells, combine(self.kpi, cells), self._lost(end))
+
+    def _lost(self, end: int) -> NDArray[np.bool_] | None:
+        panes = self.reach_ms // self.pane_ms
+        index = np.arange(panes) + (end + self._catalogue.zone_ms) // self.pane_ms - panes
+        behind = [ring for ring in self._rings if ring.newest_pane - ring.size >= index[0]]
+        if not behind:
+            return None
+        lost = np.zeros(self._units, dtype=np.bool_)
+        for ring in behind:
+            gone = (ring.tag[: len(ring.row_keys), index % ring.size] > index).any(axis=1)
+            lost[ring.row_unit[gone]] = True
+        return lost
 
     def _aqi_cells(self, end: int) -> Cells:
         """The hour's VN_AQI of each station, as cells of sources merged by unit."""

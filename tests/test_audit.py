@@ -15,7 +15,7 @@ from told import Message
 from typer.testing import CliRunner
 from whole_processor import WholeProcessor
 
-from control_center.console import app
+from control_center.console import assembled
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
 from streams.difference import AuditReport, Difference
@@ -326,12 +326,12 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
         (("--data", str(tmp_path)), "has no history.sqlite"),
         (("--journal", "mqtt://x", "--database", "sqlite://"), "kafka://host:port"),
     ):
-        result = runner.invoke(app, [*span, *more])
+        result = runner.invoke(assembled("audit"), [*span, *more])
         assert isinstance(result.exception, SettingsError)
         assert words in str(result.exception)
 
 
 def test_a_period_without_windows_is_no_proof(data: Path) -> None:
-    result = CliRunner().invoke(app, ["audit", "2020-01-01", "2020-01-02", "--data", str(data)])
+    result = CliRunner().invoke(assembled("audit"), ["audit", "2020-01-01", "2020-01-02", "--data", str(data)])
     assert result.exit_code == 1
     assert "no window to compare" in result.stdout

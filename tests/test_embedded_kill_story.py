@@ -10,7 +10,7 @@ import pytest
 from disasters import Scene, moments, rounds, suspended, write_rule
 from up_process import Centre
 
-from control_center.embedded_engine import PARTITIONS
+from control_center.embedded_settings import PARTITIONS
 
 pytestmark = pytest.mark.long
 

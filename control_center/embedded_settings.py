@@ -1,0 +1,31 @@
+"""What the processes of `ioc up` agree on; imports nothing heavy, so that each starts with what it needs itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "127.0.0.1"
+BROKER_HOST = "127.0.0.1"
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log.
+
+    `mqtt_port` is the embedded broker's, None where the city has its own.
+    """
+
+    data: Path
+    host: str
+    port: int
+    overlay: Path | None = None
+    broker_log: Path | None = None
+    mqtt_port: int | None = None
+
+    @property
+    def journal(self) -> Path:
+        return self.data / "journal.sqlite"
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self.data / 'history.sqlite'}"

@@ -1,0 +1,26 @@
+"""`ioc engine`: the process of `ioc up` that has agents, live store and gateway."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_center.embedded_engine import run_engine
+from control_center.embedded_settings import HOST, EngineSettings
+
+app = typer.Typer()
+
+
+@app.command(hidden=True)
+def engine(
+    data: Annotated[Path, typer.Option("--data")],
+    port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
+    broker_log: Annotated[Path | None, typer.Option("--broker-log")] = None,
+    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port")] = None,
+) -> None:
+    """The engine process of `ioc up`."""
+    import uvloop
+
+    overlay = data / "definitions"
+    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt_port)
+    uvloop.run(run_engine(settings))

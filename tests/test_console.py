@@ -1,0 +1,41 @@
+"""`ioc` knows where each command is, and imports no more than that one needs."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from control_center.console import MODULES, assembled
+
+
+def names_of(app: typer.Typer) -> set[str]:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return commands | {group.name for group in app.registered_groups if group.name}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_command_is_where_the_console_looks_for_it(module: str) -> None:
+    assert names_of(import_module(module).app) == set(MODULES[module])
+
+
+def test_help_lists_every_command_that_is_not_hidden() -> None:
+    text = CliRunner().invoke(assembled(), ["--help"]).output
+    for commands in MODULES.values():
+        for command in commands:
+            assert (f" {command} " in text) == (command != "engine")
+
+
+def test_an_unknown_command_is_refused_with_words() -> None:
+    result = CliRunner().invoke(assembled("mystery"), ["mystery"])
+    assert result.exit_code == 2
+    assert "mystery" in result.output
+
+
+@pytest.mark.parametrize(("command", "unneeded"), [("bridge", ("fastapi", "faust", "sqlalchemy")), ("up", ("faust",))])
+def test_a_command_starts_without_what_only_others_need(command: str, unneeded: tuple[str, ...]) -> None:
+    told = f"import sys; from control_center.console import assembled; assembled({command!r}); print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(unneeded) & set(found)
