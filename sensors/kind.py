@@ -52,9 +52,14 @@ class Kind(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bytes_max: int = 65_536
     source: str = ""
 
-    def is_silent(self, last_seen: int, online: bool, now: int) -> bool:
-        """Whether a source (heard last at `last_seen`, ms UTC) said good-bye, or nothing for three cadences.
+    @property
+    def silent_ms(self) -> int:
+        """After how long without a word a source is silent: three cadences.
 
-        Desks speak when somebody comes: where there is no cadence, silence means nothing.
+        0: never. Desks speak when somebody comes: where there is no cadence, silence means nothing.
         """
-        return bool(self.cadence_s) and (not online or now - last_seen > SILENT_CADENCES * self.cadence_s * 1000)
+        return SILENT_CADENCES * self.cadence_s * 1000
+
+    def is_silent(self, last_seen: int, online: bool, now: int) -> bool:
+        """Whether a source (heard last at `last_seen`, ms UTC) said good-bye, or nothing for three cadences."""
+        return bool(self.silent_ms) and (not online or now - last_seen > self.silent_ms)

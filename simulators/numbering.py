@@ -38,10 +38,10 @@ class Numbering:
         self._unreadable: dict[Topic, int] = {}
 
     def note(self, source: Topic, sequence: int | None, is_readable: bool) -> None:
-        """A message of `source` came. One that cannot be read counts once the source is known to number."""
+        """A message of `source` came; one that cannot be read counts where the source numbers, be it later."""
         if sequence is not None:
             self._numbers.setdefault(source, set()).add(sequence)
-        elif not is_readable and source in self._numbers:
+        elif not is_readable:
             self._unreadable[source] = self._unreadable.get(source, 0) + 1
 
     def sent(self) -> dict[Topic, Sent]:

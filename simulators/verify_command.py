@@ -57,7 +57,10 @@ def verify(
     round_the_clock: Annotated[
         bool, typer.Option("--round-the-clock", help="Desks serve day and night, as given to simulate.")
     ] = False,
-    partitions: Annotated[int, typer.Option("--partitions", min=1, max=1024, help="Of the centre's journal.")] = 8,
+    partitions: Annotated[
+        int,
+        typer.Option("--partitions", min=0, max=1024, help="Of the centre's journal; 0: as many as its ledger names."),
+    ] = 0,
     patience_s: Annotated[
         float, typer.Option("--patience", min=0, help="Seconds to wait for what is still on its way.")
     ] = PATIENCE_S,
@@ -79,7 +82,7 @@ def verify(
     city = City(place, kinds, told, load_equipment(place), seed, begin, rate, round_the_clock)
     print_opening(told, seed, begin, end, ZoneInfo(place.zone), city.injected(begin, end))
     with bar() as progress:
-        oracle = Oracle(place, kinds, partitions, begin)
+        oracle = Oracle(place, kinds, partitions or _partitions(asked), begin)
         ran = _ran(asked)
         _hear(oracle, city, begin, end, ran, progress)
         sections = _graded(oracle, asked, (begin, end), ran, set(place.units), patience_s, progress)
@@ -93,6 +96,11 @@ def moment(text: str, zone: ZoneInfo) -> int:
     if found is None:
         raise SettingsError(f"--from {text}: cần / expected ISO 8601, such as 2026-09-01T07:00 or 2026-09-01T00:00Z")
     return found
+
+
+def _partitions(asked: HttpCentre) -> int:
+    """As many as the ledger names: units are many more than partitions, so the last one has some."""
+    return 1 + max((row["partition"] for row in asked.ledger_rows() or []), default=0)
 
 
 def _ran(asked: HttpCentre) -> Span:

@@ -81,6 +81,11 @@ class AlertBook:
         minutes = None if not last_seen else round((now - last_seen) / 60_000, 1)
         self._observe((rule_id, scope, device), rule, silent, not silent, minutes, now)
 
+    def watched(self, rule_id: str) -> list[tuple[str, str]]:
+        """Scope and device of what a rule holds or has open: what has to be looked at though nothing is wrong now."""
+        keys = {key for key in (*self._open, *self._holds) if key[0] == rule_id}
+        return sorted((scope, device) for _, scope, device in keys)
+
     def _observe(self, key: Key, rule: Rule, beyond: bool, clear: bool, value: float | None, now: int) -> None:
         alert = self._open.get(key)
         is_active = alert is not None and alert.state in ("unack_active", "ack_active")

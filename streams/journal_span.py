@@ -1,4 +1,4 @@
-"""A stretch of the journal: where it begins for a moment, and its records in order, with what retention took."""
+"""A stretch of the journal: where it begins for a moment in time, and its records in order, with what is gone."""
 
 from collections.abc import AsyncIterator
 

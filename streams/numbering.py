@@ -138,9 +138,9 @@ class Numbering:
         return False
 
     def cannot_read(self, sources: Ints) -> None:
-        """Messages of these sources arrived, and their numbers could not be read; counted where a source numbers."""
-        numbering = sources[self._columns["first"][sources] >= 0]
-        np.add.at(self._columns["unreadable"], numbering, 1)
+        """Messages of these sources arrived, and their numbers could not be read; they tell where a source numbers,
+        be it later: what is said must not hang on whether its first number came in the same beat."""
+        np.add.at(self._columns["unreadable"], sources, 1)
 
     def missing(self) -> Ints:
         """How many messages of each source are missing."""
@@ -151,14 +151,16 @@ class Numbering:
     def totals(self) -> tuple[int, int, int]:
         """Over all sources: numbered, unreadable, missing."""
         columns = self._columns
-        return int(columns["numbered"].sum()), int(columns["unreadable"].sum()), int(self.missing().sum())
+        unreadable = np.where(columns["first"] >= 0, columns["unreadable"], 0)
+        return int(columns["numbered"].sum()), int(unreadable.sum()), int(self.missing().sum())
 
     def of(self, source: int) -> tuple[int | None, int, int, int]:
         """Of one source: the newest number (None where it does not number), numbered, unreadable, restarts."""
         columns = self._columns
-        newest = int(columns["next"][source]) - 1 if columns["first"][source] >= 0 else None
+        if columns["first"][source] < 0:
+            return None, 0, 0, 0
         return (
-            newest, int(columns["numbered"][source]), int(columns["unreadable"][source]),
+            int(columns["next"][source]) - 1, int(columns["numbered"][source]), int(columns["unreadable"][source]),
             int(columns["restarts"][source]),
         )  # fmt: skip
 

@@ -196,6 +196,10 @@ class Partition:
         self._alerts.apply(command, now)
         self._applied.append((command.id, now))
 
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed."""
+        return self._alerts.open()
+
     def has_alert(self, alert: str) -> bool:
         """Whether the alert is open in this partition."""
         return any(known.id == alert for known in self._alerts.open())
@@ -415,19 +419,28 @@ class Partition:
     def _check_silence(self, beat: Beat, now: int) -> None:
         """A source that never said anything usable is not silent: its rejections are what shows."""
         beat.silent = {}
-        columns, names = self._sources.columns, self._sources.names
-        rules: dict[str, list[str]] = {}
-        for rule in self._catalogue.rules.values():
-            if rule.silent:
-                rules.setdefault(rule.silent, []).append(rule.id)
-        seen, online = columns["last_seen"].tolist(), columns["online"].tolist()
-        for source in self._sources.spoken():
-            unit, kind, name = names[source]
-            last_seen, is_online = seen[source], bool(online[source])
-            for rule_id in rules.get(kind, ()):
-                self._alerts.observe_silence(rule_id, unit, name, last_seen if is_online else 0, now)
-            if kind in self._catalogue.kinds and self._catalogue.kinds[kind].is_silent(last_seen, is_online, now):
-                beat.silent[f"{unit}/{kind}/{name}"] = last_seen
+        for kind in self._catalogue.kinds.values():
+            rules = [rule for rule in self._catalogue.rules.values() if rule.silent == kind.id]
+            sources, last_seen = self._sources.spoken(kind.id)
+            limits_ms = [kind.silent_ms, *(rule.silent_s * 1000 for rule in rules)]
+            least = min(limit for limit in limits_ms if limit) if any(limits_ms) else 0
+            # Nearly all have just spoken: only of the others, and of those that were silent, is anything to be said.
+            quiet = np.flatnonzero(now - last_seen > least) if least else np.zeros(0, np.int64)
+            for source, heard in zip(sources[quiet].tolist(), last_seen[quiet].tolist(), strict=True):
+                unit, _, name = self._sources.names[source]
+                if kind.silent_ms and now - heard > kind.silent_ms:
+                    beat.silent[f"{unit}/{kind.id}/{name}"] = self._sources.last_seen(source)
+                for rule in rules:
+                    self._alerts.observe_silence(rule.id, unit, name, heard, now)
+            for rule in rules:
+                self._hear_again(kind.id, rule.id, now)
+
+    def _hear_again(self, kind: str, rule: str, now: int) -> None:
+        """Tell the alerts of a silence rule of sources that they still watch and that may be speaking again."""
+        for unit, device in self._alerts.watched(rule):
+            source = self._sources.index.get((unit, kind, device))
+            if source is not None:
+                self._alerts.observe_silence(rule, unit, device, self._sources.heard(source), now)
 
     def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
         """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
@@ -503,9 +516,8 @@ class Partition:
         newest = self._clocks.newest
         for book in self._books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]
-            known = span[span != EMPTY]
-            if len(known):
-                book.forget(int(known.min()) - int(self._catalogue.lateness_ms[book.kind_index]) - 2 * book.reach_ms)
+            kept_ms = int(self._catalogue.lateness_ms[book.kind_index]) + 2 * book.reach_ms
+            book.forget(np.where(span == EMPTY, 0, span - kept_ms))
         dropped = {}
         for name, ring in self._rings.items():
             tags = ring.tag[: len(ring.row_keys)]

@@ -5,7 +5,6 @@ received, decide what may be new. Sources are checkpointed in blocks of `BLOCK`,
 touched and not by sources.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
 import msgspec
@@ -59,6 +58,7 @@ class Sources:
         )  # fmt: skip
         self.streams = Columns(newest=EMPTY, received=0)
         self.numbering = Numbering()
+        self._of_kind: dict[str, list[int]] = {}
         self._kept = 0
         self._dirty: set[int] = set()
 
@@ -78,6 +78,7 @@ class Sources:
     def _add(self, key: tuple[str, str, str]) -> int:
         index = self.index[key] = len(self.names)
         self.names.append(key)
+        self._of_kind.setdefault(key[1], []).append(index)
         self.keys.append(key_of("/".join(key)))
         self.columns.reserve(index + 1)
         self.numbering.reserve(index + 1)
@@ -142,9 +143,20 @@ class Sources:
     def touch(self, source: Ints) -> None:
         self._dirty.update(present(source // BLOCK))
 
-    def spoken(self) -> Iterable[int]:
-        """Indices of the sources that have said anything usable."""
-        return np.flatnonzero(self.columns["first_seen"] > 0).tolist()
+    def spoken(self, kind: str) -> tuple[Ints, Ints]:
+        """The sources of a kind that have said anything usable, and when each was heard last (0: it said good-bye)."""
+        columns = self.columns
+        of_kind = np.array(self._of_kind.get(kind, []), dtype=np.int64)
+        sources = of_kind[columns["first_seen"][of_kind] > 0]
+        return sources, np.where(columns["online"][sources] > 0, columns["last_seen"][sources], 0)
+
+    def heard(self, source: int) -> int:
+        """When a source was heard last (ms UTC); 0 when it said good-bye."""
+        return self.last_seen(source) if self.columns["online"][source] else 0
+
+    def last_seen(self, source: int) -> int:
+        """When a source was heard last (ms UTC), good-bye or not."""
+        return int(self.columns["last_seen"][source])
 
     def skew_ms(self, source: int) -> int | None:
         """How far the source's clock is ahead (negative: behind), by its least delayed messages; None: not known."""

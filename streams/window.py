@@ -162,9 +162,10 @@ class WindowBook:
             *_offsets(frame.cells, unit),
         )  # fmt: skip
 
-    def forget(self, before: int) -> None:
-        """Drop what was said of windows that ended before `before`: nothing can amend them any more."""
-        old = [key for key in self.closed if key[1] < before]
+    def forget(self, before: Ints) -> None:
+        """Drop what was said of each unit's windows that ended before its `before`: nothing can amend them any more."""
+        limits = before.tolist()
+        old = [key for key in self.closed if key[1] < limits[key[0]]]
         for key in old:
             del self.closed[key]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from browser import Watched
-from fastapi import FastAPI
 from gateway_client import Site, served
 from playwright.async_api import Locator, expect
 from small_world import Feed, Message, senml
@@ -100,22 +99,10 @@ def store_in(folder: Path) -> SqlStore:
 
 
 @asynccontextmanager
-async def world_of(
-    store: SqlStore, settings: GatewaySettings, replay: dict[str, float] | None = None, **options: Any
-) -> AsyncIterator[World]:
-    """A gateway over `store`; with `replay`, one whose pages are told that they are shown what was."""
+async def world_of(store: SqlStore, settings: GatewaySettings, **options: Any) -> AsyncIterator[World]:
     live = MemoryLive(f"epoch-{now_ms()}")
-    app = build_gateway(settings, live, store, DEFINITIONS, **options)
-    if replay:
-        _tell_replay(app, replay)
-    async with served(app) as site:
+    async with served(build_gateway(settings, live, store, DEFINITIONS, **options)) as site:
         yield World(store, live, site)
-
-
-def _tell_replay(app: FastAPI, replay: dict[str, float]) -> None:
-    mirror: Any = next(found.kwargs["mirror"] for found in app.user_middleware if "mirror" in found.kwargs)
-    for feed in mirror.feeds.values():
-        feed.described = {**feed.described, "replay": replay}
 
 
 def tile(watched: Watched, kpi: str) -> Locator:
@@ -141,7 +128,7 @@ async def hear_trouble(world: World, now: int) -> None:
         at = now - ago_ms
         return f"ioc/{unit}/{kind}/{source}", senml(quantity, at + skew_ms, value, seq=seq), at
 
-    minutes = [(50, 1), (40, 2), (30, 6), (20, 7), (10, 9)]
+    minutes = [(240, 1), (40, 2), (30, 6), (20, 7), (10, 9)]
     feed.tell(*(told("rain", "rain-7", ago * MINUTE_MS, -1_000, seq) for ago, seq in minutes))
     feed.tell(*(told("traffic", "cam-fast", ago * MINUTE_MS, 70_000, 10 - ago) for ago in (9, 8, 7)))
     feed.tell(*(told("traffic", "cam-slow", ago * MINUTE_MS, -8 * MINUTE_MS, 10 - ago) for ago in (6, 5, 4)))

@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
+from told import Message
 from typer.testing import CliRunner
-from whole_processor import Message, WholeProcessor
+from whole_processor import WholeProcessor
 
+from control_center.console import app
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
-from streams.commands import app
 from streams.difference import AuditReport, Difference
 from streams.duckdb_audit import DuckdbAudit
 from streams.kpi import Kpi

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from servers import PostgresServer, Server
+from told import Message
 from up_process import Centre
-from whole_processor import Message, WholeProcessor
+from whole_processor import WholeProcessor
 
 from sensors import batch as batches
 from sensors.kafka_journal import KafkaJournalWriter

@@ -343,3 +343,16 @@ def test_after_a_crash_at_any_checkpoint_every_later_beat_says_the_same(store: S
             again = Feed(catalogue(rules), store.recover(0), now + 3_000)
             again.records, again.ordinal = broken.records, broken.ordinal
             broken = again
+
+
+def test_what_was_said_of_old_windows_is_forgotten_also_where_another_unit_has_long_been_silent() -> None:
+    feed = Feed(catalogue())
+    feed.tell((OTHER, senml("speed", NOON, 40), NOON))
+    kept = []
+    for minute in range(300):
+        now = NOON + minute * MINUTE
+        feed.tell((SPEED, senml("speed", now, 40 + minute % 9), now))
+        feed.partition.evaluate(now)
+        feed.partition.checkpoint(now)
+        kept.append(len(feed.partition._books["speed_p95"].closed))
+    assert kept[299] == kept[150] < 40

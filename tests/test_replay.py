@@ -7,9 +7,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from small_world import NOON, A, B, catalogue, cloudevent, senml
+from told import Message, take_in
 
 from sensors.errors import SettingsError
-from sensors.packing import Message, Packer
+from sensors.packing import Packer
 from sensors.sqlite_journal import SqliteJournal
 from streams.alert import Command, Rule
 from streams.beat_engine import Engine
@@ -89,7 +90,7 @@ async def lived(folder: Path, minutes: int) -> World:
         beat += 1
         now += 500 if beat % 3 else 730
         while told and told[0].received_at <= now:
-            packer.add(told.pop(0))
+            take_in(packer, told.pop(0))
         await journal.append(packer.seal(now))
         for number in range(PARTITIONS):
             for record in await journal.read(number, engine.offset(number), 100):

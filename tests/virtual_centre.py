@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from small_world import NOON, catalogue, kpis, place
 from sqlmodel import SQLModel
-from virtual_city import KINDS, World
+from virtual_city import KINDS, SPAN_MS, STRAGGLERS_MS, World
 
 from control_center.live_mirror import Feed
 from control_center.view import View
@@ -79,7 +79,9 @@ def beats_of(world: World) -> list[int]:
     draw = Random(world.seed * 17 + 3)
     times = [NOON + 1_000]
     while times[-1] < world.ended_at + 2_000:
-        times.append(times[-1] + draw.choice((500, 500, 1_000, 1_000, 2_000, 5_000, 15_000, 45_000)))
+        is_quiet = NOON + SPAN_MS + 30_000 < times[-1] < NOON + STRAGGLERS_MS
+        steps = (300_000, 600_000) if is_quiet else (500, 500, 1_000, 1_000, 2_000, 5_000, 15_000, 45_000)
+        times.append(times[-1] + draw.choice(steps))
     return times + [times[-1] + hours * HOUR + 1_000 for hours in (0, 1, 2, 3, 5, 8)]
 
 
@@ -87,18 +89,19 @@ def beats_of(world: World) -> list[int]:
 
 
 @cache
-def _template() -> SqlStore:
-    store = SqlStore("sqlite://")
-    store.migrate()
-    return store
+def _stores() -> tuple[SqlStore, SqlStore]:
+    """An empty database with all tables, and the one that runs use in turn: its statements are compiled once."""
+    empty, used = SqlStore("sqlite://"), SqlStore("sqlite://")
+    empty.migrate()
+    return empty, used
 
 
-def fresh_store() -> SqlStore:
-    """An empty database in memory with all tables."""
-    store = SqlStore("sqlite://")
-    with store.engine.connect() as target, _template().engine.connect() as source:
+def emptied_store() -> SqlStore:
+    """The database in memory, empty again."""
+    empty, used = _stores()
+    with used.engine.connect() as target, empty.engine.connect() as source:
         source.connection.driver_connection.backup(target.connection.driver_connection)  # type: ignore[union-attr]
-    return store
+    return used
 
 
 FAILURES = {"read only": "PRAGMA query_only = ON", "full": "PRAGMA max_page_count = 1"}
@@ -313,19 +316,16 @@ def play(world: World, plan: Plan) -> Told:
 
 async def _play(world: World, plan: Plan) -> Told:
     asyncio.get_running_loop().set_default_executor(AtOnce(1))
-    store = fresh_store()
+    store = emptied_store()
     centre = Centre(world, plan, store)
-    try:
-        await centre.start()
-        for index, now in enumerate(beats_of(world)):
-            await centre.beat(index, now)
-        for gateway in centre.gateways:
-            await gateway.look(centre.live)
-        for wall in centre.walls:
-            wall.read(centre.gateways[0].feed, centre.now, is_proof_due=True)
-        return Told([wall.digest.hexdigest() for wall in centre.walls], rows_of(store), centre.crashed)
-    finally:
-        store.close()
+    await centre.start()
+    for index, now in enumerate(beats_of(world)):
+        await centre.beat(index, now)
+    for gateway in centre.gateways:
+        await gateway.look(centre.live)
+    for wall in centre.walls:
+        wall.read(centre.gateways[0].feed, centre.now, is_proof_due=True)
+    return Told([wall.digest.hexdigest() for wall in centre.walls], rows_of(store), centre.crashed)
 
 
 def column(told: Told, table: str, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -2,26 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from sensors.packet import Publish
+from told import Message, take_in
+
 from sensors.packing import Packer
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
 from streams.catalogue import compile_catalogue
 from streams.memory_live import MemoryLive
-from streams.roll_up import Report
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions
-
-
-class Message(NamedTuple):
-    """A message as the bridge receives it at `received_at`, ms UTC; `redelivered`: the broker marks it DUP."""
-
-    topic: str
-    payload: bytes
-    received_at: int
-    redelivered: bool = False
 
 
 class WholeProcessor:
@@ -38,23 +28,26 @@ class WholeProcessor:
         self._packer = Packer("bridge", partitions, {})
         self._partitions = range(partitions)
         self._now = now
+        self._engine: Engine | None = None
 
     async def start(self) -> None:
         """Begin, or begin again from what the database has: a process that was killed and is back."""
-        self._engine = Engine(
-            self._catalogue, self.store, MemoryLive(str(self._now)), lambda: self._now, self._report
+        self._engine = engine = Engine(
+            self._catalogue, self.store, MemoryLive(str(self._now)), lambda: self._now, lambda one: engine.report(one)
         )
         for number in self._partitions:
-            await self._engine.own(number)
-        await self._engine.own_roll_up()
+            await engine.own(number)
+        await engine.own_roll_up()
 
     async def live(self, messages: Iterable[Message], now: int) -> None:
         """Journal these messages, let the engine observe what the journal has, and beat once, at `now`."""
         self._now = now
         for message in messages:
-            publish = Publish(message.topic.encode(), message.payload, b"\0\1", message.redelivered)
-            self._packer.add([publish], message.received_at)
+            take_in(self._packer, message)
         await self.journal.append(self._packer.seal(now))
+        if self._engine is None:
+            await self.start()
+        assert self._engine is not None
         for number in self._partitions:
             for record in await self.journal.read(number, self._engine.offset(number), 10_000):
                 await self._engine.observe(record)
@@ -63,6 +56,3 @@ class WholeProcessor:
     async def close(self) -> None:
         await self.journal.close()
         self.store.close()
-
-    async def _report(self, report: Report) -> None:
-        await self._engine.report(report)

@@ -118,7 +118,7 @@ export class Detail {
       ${part(deskWords.consequence, own(alert, "consequence"), "")}
       ${part(deskWords.cause, own(alert, "cause"), "")}
       ${part(deskWords.owner, own(alert, "owner"), "")}
-      ${kpi ? html`<h3>${deskWords.history}: ${own(kpi, "name")} <span class="trust">${this._trend?.trust() ?? ""}</span></h3>${this._chart}${this._origin(kpi, desk)}${this._lineage(alert, kpi, desk)}` : nothing}
+      ${kpi ? html`<h3>${[`${deskWords.history}: ${own(kpi, "name")}`, this._trend?.trust()].filter(Boolean).join(" · ")}</h3>${this._chart}${this._origin(kpi, desk)}${this._lineage(alert, kpi, desk)}` : nothing}
       <h3>${deskWords.log}</h3>
       <ol class="log">${(this.answer?.steps ?? []).map((step) => html`<li data-op=${step.op}><b>${desk.times.near(step.at, desk.now)}</b><span>${stepWords(step)}</span></li>`)}</ol>
       ${desk.canAct ? this._form(alert, desk) : html`<p class="dim read-only">${isReplay() ? deskWords.replayOnly : deskWords.readOnly}</p>`}`;

@@ -79,7 +79,7 @@ export class Explain {
     if (!told) return html`<p class="empty" data-explained=${this._error ? "error" : "asking"}>${this._error || deskWords.explaining}</p>`;
     return html`<div class="explain page" data-explained="told">
       <div><h2>${told.name[lang]} · ${told.scope_name}</h2>${valuePart(told, view)}
-        ${this._trend ? html`<h3>${deskWords.historyTo} <span class="dim trust">${this._trend.trust()}</span></h3>${this._chart}` : nothing}
+        ${this._trend ? html`<h3>${[deskWords.historyTo, this._trend.trust()].filter(Boolean).join(" · ")}</h3>${this._chart}` : nothing}
         ${formulaPart(told)}</div>
       <div>${unitsPart(told)}${sourcesPart(told, view)}${panesPart(told, view)}${messagesPart(told, view)}</div></div>`;
   }

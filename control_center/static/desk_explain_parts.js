@@ -5,13 +5,14 @@ import { reasonWords } from "./desk_reasons.js";
 import { deskWords, fill } from "./desk_words.js";
 import { html, markOf, nothing } from "./lit.js";
 import { lang } from "./page.js";
-import { age, number } from "./words.js";
+import { age, number, Times } from "./words.js";
 
 /** @typedef {import("./types").Explanation} Explanation */
 /** @typedef {import("./types").ExplainedMessage} Message */
 /** @typedef {import("./desk_explain").View} View */
 
 const ROWS_SHOWN = 12;
+const UTC = new Times("UTC");
 
 /** The value as it was said, and the value as it comes out again. @param {Explanation} told @param {View} view */
 export function valuePart(told, view) {
@@ -19,10 +20,10 @@ export function valuePart(told, view) {
   const state = value.state === "corrected" ? fill(deskWords.corrected, { n: number(value.revision) }) : deskWords[/** @type {"final"} */ (value.state)] ?? value.state;
   return html`<p class="value"><b>${shown(value.value, told)}</b> ${told.unit_of_measure[lang]} <span class="state" data-state=${value.state}>${state}</span></p>
     <p class="again" data-matches=${String(recomputed.matches)}>${recomputed.matches ? html`<i class="tick">✓</i>` : markOf("critical")}
-      <span><b>${recomputed.matches ? deskWords.matches : deskWords.differs}</b> ${recomputed.verdict[lang]}</span></p>
+      <span><b>${recomputed.matches ? deskWords.matches : deskWords.differs}</b> ${recomputed.matches ? nothing : `${shown(recomputed.value, told)} (n ${number(recomputed.n)}): ${recomputed.verdict[lang]}`}</span></p>
     <ul class="origin">
-      <li>${fill(deskWords.readings, { n: number(value.n), m: number(value.sources) })}</li>
-      <li>${window.from_local} – ${window.to_local} <span class="dim">UTC ${window.from_utc} – ${window.to_utc}</span></li>
+      <li>${fill(deskWords.readings, { n: number(value.n), m: number(told.sources.length) })}</li>
+      <li>${span(window, view.times)} <span class="dim">(UTC ${span(window, UTC)})</span></li>
       ${window.looks_back_to < window.from ? html`<li>${fill(deskWords.looksBack, { time: view.times.near(window.looks_back_to, view.now) })}</li>` : nothing}
       <li>${fill(deskWords.asOf, { age: age(view.now - value.as_of) })}</li></ul>
     <nav class="moments"><a href=${addressOf(told.kpi, told.unit, window.to)}>${deskWords.linkHere}</a><a href=${addressOf(told.kpi, told.unit)}>${deskWords.toNewest}</a></nav>
@@ -62,7 +63,7 @@ export function panesPart(told, view) {
   if (!panes.length) return hourly;
   return html`${hourly}<details class="panes"><summary>${fill(deskWords.panes, { n: number(panes.length) })}</summary><table><thead><tr>
       ${[deskWords.paneFrom, deskWords.quantity, "n", deskWords.sum, deskWords.least, deskWords.largest].map((head, at) => html`<th scope="col" class=${at > 1 ? "count" : ""}>${head}</th>`)}</tr></thead>
-    <tbody>${panes.map((pane) => html`<tr><td>${view.times.exact(pane.from, view.now)}–${view.times.exact(pane.to, view.now)}</td><td>${pane.quantity}</td>
+    <tbody>${panes.map((pane) => html`<tr><td>${span(pane, view.times)}</td><td>${pane.quantity}</td>
       ${[number(pane.n), ...[pane.sum, pane.min, pane.max].map((figure) => number(figure, 2))].map((text) => html`<td class="count">${text}</td>`)}</tr>`)}</tbody></table></details>`;
 }
 
@@ -99,6 +100,13 @@ function longList(name, rows, line) {
   const rest = rows.slice(ROWS_SHOWN);
   return html`<ul class=${name}>${rows.slice(0, ROWS_SHOWN).map(line)}</ul>
     ${rest.length ? html`<details><summary>${fill(deskWords.moreRows, { n: number(rest.length) })}</summary><ul class=${name}>${rest.map(line)}</ul></details>` : nothing}`;
+}
+
+/** "25/11/2026 05:50–05:55", with seconds where they matter. @param {{from: number, to: number}} range @param {Times} times */
+function span({ from, to }, times) {
+  const at = (/** @type {number} */ time) => (from % 60_000 || to % 60_000 ? times.second(time) : times.minute(time));
+  const end = times.date(from) === times.date(to) ? `–${at(to)}` : ` – ${times.day(to, false)} ${at(to)}`;
+  return `${times.day(from, false)} ${at(from)}${end}`;
 }
 
 /** @param {number | null} value @param {Explanation} told */

@@ -57,6 +57,7 @@ export function indicator(target, now) {
     target.value !== null && filled(leaderWords.readings, { n: number(target.n) }),
     target.value !== null && target.as_of !== null && filled(leaderWords.asOf, { age: age(now - target.as_of) }),
     target.value !== null && target.state === "provisional" && leaderWords.provisional,
+    target.value !== null && target.state === "corrected" && leaderWords.corrected,
   ].filter(Boolean);
   return html`<article class="indicator" data-kpi=${target.kpi} data-met=${String(target.met)} data-stale=${String(isStale)}>
     <div><h3>${own(target, "name")}</h3><p>${details.join(" · ")}</p></div>

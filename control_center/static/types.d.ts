@@ -231,7 +231,7 @@ export interface Explanation {
   unit_of_measure: Text;
   decimals: number;
   value: { value: number | null; n: number; sources: number; state: string; revision: number; as_of: number };
-  window: { from: number; to: number; looks_back_to: number; from_local: string; to_local: string; from_utc: string; to_utc: string };
+  window: { from: number; to: number; looks_back_to: number };
   formula: { lines: Text[]; source?: string; bounds: { what: string; name: Text; condition: Text; owner: Text; severity: string; source: string }[] };
   units: ExplainedUnit[];
   panes: { quantity: string; from: number; to: number; n: number; sum: number; min: number; max: number }[];
@@ -239,7 +239,7 @@ export interface Explanation {
   air: { source: string; quantity: string; hours: (number | null)[]; index: number | null }[];
   messages: ExplainedMessage[];
   outcomes: Record<string, number>;
-  recomputed: { matches: boolean; verdict: Text };
+  recomputed: { value: number | null; n: number; matches: boolean; verdict: Text };
   read: { records: number; messages: number; decoded: number; listed: number; listable: number };
   notes: Text[];
 }
