@@ -44,11 +44,14 @@ def gateway(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
     partitions: Annotated[int, typer.Option("--partitions", help="Ready only when so many report.")] = 0,
+    journal: Annotated[
+        str, typer.Option("--journal", envvar="IOC_JOURNAL", help="kafka://host:port[,…], to explain numbers from.")
+    ] = "",
     definitions: OverlayOption = None,
 ) -> None:
     """Cổng của cụm / one gateway of the cluster: pages, API and live channel. IOC_WALL_TOKEN(_FILE) is read."""
     settings = GatewaySettings(
-        host=host, port=port, overlay=definitions, partitions=partitions, wall_token=wall_token()
+        host=host, port=port, overlay=definitions, partitions=partitions, wall_token=wall_token(), journal=journal
     )
     store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
     live = RedisLive(secret_from(redis, "IOC_REDIS_PASSWORD"))

@@ -13,6 +13,7 @@ from control_center.forgiving_stream import ForgivingStream
 from sensors import commands as sensors_commands
 from sensors.errors import DefinitionError, SettingsError
 from simulators import commands as simulators_commands
+from streams import audit_commands, lineage_commands
 from streams import commands as streams_commands
 
 app = typer.Typer(
@@ -23,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PARTS = (
-    embedded_commands, replay_commands, sensors_commands, streams_commands, control_center_commands,
-    simulators_commands,
+    embedded_commands, replay_commands, audit_commands, lineage_commands, sensors_commands, streams_commands,
+    control_center_commands, simulators_commands,
 )  # fmt: skip
 for part in _PARTS:
     app.registered_commands.extend(part.app.registered_commands)

@@ -89,8 +89,9 @@ async def run_engine(settings: EngineSettings) -> None:
         watch.sources.append(broker_source(probe))
         probe.start()
     gateway_settings = GatewaySettings(
-        host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(), partitions=PARTITIONS
-    )
+        host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(),
+        partitions=PARTITIONS, journal=f"sqlite:///{settings.journal}",
+    )  # fmt: skip
     gateway = build_gateway(gateway_settings, live, store, definitions)
     server = _Server(gateway_config(gateway, gateway_settings, lifespan="off"))
     stop = asyncio.Event()

@@ -41,7 +41,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `wall_token`: reading needs it (`?token=` or `Authorization: Bearer`), or an account; without one, reading is
     anonymous on loopback, and needs an account elsewhere. `partitions`: how many must report before it is ready,
-    0 for as many as there are. `replay`: what is shown is a past period; nothing can be ordered there.
+    0 for as many as there are. `replay`: what is shown is a past period; nothing can be ordered there. `journal`: the
+    journal's URL, to explain numbers from; empty for none.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +51,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     wall_token: str = ""
     partitions: int = 0
     replay: ReplaySpan | None = None
+    journal: str = ""
     session_s: int = 12 * 3600
     sockets_max: int = 2000
     sockets_per_address_max: int = 32

@@ -19,6 +19,7 @@ from control_center.http_accounts import account_routes
 from control_center.http_alerts import alert_routes
 from control_center.http_api import api_routes
 from control_center.http_context import Context, GatewaySettings, ReplaySpan
+from control_center.http_explain import explain_routes
 from control_center.http_pages import StrictHeaders, build_of, page_routes, static_files
 from control_center.http_probes import package_version, probe_routes
 from control_center.live_mirror import Feed, Mirror
@@ -66,7 +67,7 @@ def build_gateway(
         title="IOC event processor", version=package_version(), description=_DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # their pages load scripts from elsewhere
     )  # fmt: skip
-    for routes in (probe_routes, api_routes, alert_routes, account_routes, page_routes):
+    for routes in (probe_routes, api_routes, explain_routes, alert_routes, account_routes, page_routes):
         app.include_router(routes(context))
     app.mount("/static", static_files())
     add_channel(app, context)

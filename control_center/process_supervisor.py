@@ -1,8 +1,8 @@
 """The supervisor of `ioc up`: children by command line, back within seconds when they die, gone when it goes.
 
-It imports none of what it starts. A child that dies is started again after half a second, then after one and at
-most two (so it is back within 3 s); the others see no more than a pause. On Linux the kernel kills the children
-when the supervisor itself is killed, so that a second start finds its ports free.
+It imports none of what it starts. A child that dies is started again after a tenth of a second; one that dies again
+before it has lived for five, after twice that and so on, at most after two. The others see no more than a pause. On
+Linux the kernel kills the children when the supervisor itself is killed, so that a second start finds its ports free.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ import structlog
 
 from control_center.process_log import ProcessLog, keep_log
 
-FIRST_DELAY_S = 0.5
+FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 2.0
-CALM_S = 30.0
-"""A child that has lived this long starts again with the first delay."""
+CALM_S = 5.0
+"""A child that has lived this long starts again with the first delay: it did not die of its start."""
 
 STOP_S = 4.5
 ONE_STOP_S = 2.5

@@ -17,11 +17,11 @@ from control_center.embedded_commands import HOST, default_data
 from control_center.embedded_engine import PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
-from control_center.instant import parse_instant
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
 from streams.journal_replay import Reel, Replay, load_reel
+from streams.span import parse_span
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions, load_all
 
@@ -44,9 +44,7 @@ def replay(
     overlay = folder / "definitions"
     definitions = load_all(overlay if overlay.is_dir() else None)
     zone = ZoneInfo(definitions.place.zone)
-    span = ReplaySpan(_moment(begin, "FROM", zone), _moment(end, "TO", zone), speed)
-    if span.begin >= span.end:
-        raise SettingsError(f"FROM {begin} TO {end}: FROM phải trước TO / FROM comes before TO")
+    span = ReplaySpan(*parse_span(begin, end, definitions.place.zone), speed)
     settings = EngineSettings(folder, HOST, port, overlay if overlay.is_dir() else None)
     if not settings.journal.exists():
         raise SettingsError(f"--data {folder}: không có nhật ký / there is no journal (has ioc up run there?)")
@@ -102,14 +100,3 @@ def _pace(span: ReplaySpan) -> Callable[[int], Awaitable[None]]:
         await asyncio.sleep(max(0.0, begun + (now - span.begin) / 1000 / span.speed - loop.time()))
 
     return wait
-
-
-def _moment(text: str, name: str, zone: ZoneInfo) -> int:
-    found = parse_instant(text)
-    if found is None:
-        with contextlib.suppress(ValueError):
-            moment = datetime.fromisoformat(text)
-            found = round(moment.replace(tzinfo=moment.tzinfo or zone).timestamp() * 1000)
-    if found is None:
-        raise SettingsError(f"{name} {text}: cần / expected 2026-11-24T07:00, RFC 3339 or ms UTC")
-    return found

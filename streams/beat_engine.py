@@ -42,6 +42,9 @@ INTAKE_MAX = 5_000
 
 COMMAND_POLL_S = 5.0
 HOUSEKEEPING_S = 600.0
+STOPPED_MS = 3_000
+"""A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
+
 ROLL_UP_WAIT_S = 0.05
 REPORTS_S = 120.0
 _T = TypeVar("_T")
@@ -72,6 +75,7 @@ class Held:
     received: int = 0
     watermark: int = 0
     offset: int = 0
+    generation: int = 0
 
 
 class Engine:
@@ -86,8 +90,10 @@ class Engine:
         send_report: Callable[[Report], Awaitable[None]],
         received: Callable[[], dict[int, int]] | None = None,
         is_alone: bool = True,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`received` gives the journal's next ordinals where that is cheap; `is_alone`: no other worker exists."""
+        """`received` gives the journal's next ordinals where that is cheap; `is_alone`: no other worker exists;
+        `generation` numbers the assignments of partitions to workers."""
         self._catalogue = catalogue
         self._store = store
         self._live = live
@@ -95,6 +101,7 @@ class Engine:
         self._send_report = send_report
         self._received = received
         self._is_alone = is_alone
+        self._generation = generation
         # A window is told as long as it holds anything: the newest ends up to its reach after the newest reading.
         self._horizons = {
             kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
@@ -145,12 +152,10 @@ class Engine:
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
             totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
-            held = Held(state, recovered.ordinal, totals, recovered.at)
-            changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
-            changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
+            held = Held(state, recovered.ordinal, totals, recovered.at, generation=self._generation())
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
-            await self._publish(changes)
+            await self._publish(self._all_of(state))
 
     async def own_roll_up(self) -> None:
         """Recover the roll-up from its last checkpoint and every partition's newest shares."""
@@ -161,9 +166,7 @@ class Engine:
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             self._roll_up = RollUp(self._catalogue, recovered, self._clock())
             self._roll_up_at = recovered.at
-            changes: dict[str, bytes | None] = dict(value_entry(value) for value in self._roll_up.newest_values())
-            changes.update(alert_entry(alert, self._catalogue) for alert in recovered.alerts)
-            await self._publish(changes)
+            await self._publish(self._all_of(self._roll_up))
 
     def disown(self, partition: int) -> None:
         """Drop a partition's state without writing: its next owner recovers it from the database."""
@@ -173,25 +176,42 @@ class Engine:
             log.info("partition dropped", partition=partition)
         self._commands_done.clear()
 
-    async def observe(self, record: Record, acknowledge: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Take a record in; `acknowledge` is called once the checkpoint that covers it has been committed."""
+    def _all_of(self, state: Partition | RollUp) -> dict[str, bytes | None]:
+        """The newest values and the open alerts: what a live store that has nothing is told first."""
+        changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
+        changes.update(alert_entry(alert, self._catalogue) for alert in state.open_alerts())
+        return changes
+
+    def skip_to(self, partition: int, offset: int) -> None:
+        """The journal has nothing before this offset any more."""
+        state = self._held[partition].state
+        state.offset = max(state.offset, offset)
+
+    async def observe(self, record: Record, acknowledge: Callable[[], Awaitable[None]] | None = None) -> bool:
+        """Take a record in; `acknowledge` is called once the checkpoint that covers it has been committed.
+
+        False: records before it have not been here, so it was not taken. They must be told first, and it again.
+        """
         if record.partition not in self._held:
             await self.own(record.partition)
         held = self._held[record.partition]
         if acknowledge is not None and record.offset < held.state.checkpointed:
             await acknowledge()
-            return
+            return True
+        if acknowledge is not None and record.offset > held.state.offset:
+            return False
         while held.state.pending >= INTAKE_MAX or held.taken >= 4 * INTAKE_MAX:
             self._drained.clear()
             self._wake.set()
             await self._drained.wait()
             if self._held.get(record.partition) is not held:
-                return
+                return True
         before = held.state.pending
         held.state.observe(record)
         held.taken += held.state.pending - before
         if acknowledge is not None:
             held.unacknowledged.append((record.offset, acknowledge))
+        return True
 
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
@@ -250,6 +270,8 @@ class Engine:
 
         What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
         """
+        if not self._is_alone and now - self._beat_at > STOPPED_MS:
+            await self._drop_lost()
         self._beat_at = now
         await self._carry_out_commands(now)
         changes: dict[str, bytes | None] = {}
@@ -261,7 +283,7 @@ class Engine:
             held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
             self._reports_sent += 1
-            await self._send_report(Report(number, beat.partials, beat.silent))
+            await self._send_report(Report(number, beat.partials, beat.silent, held.generation))
         self._drained.set()
         await self._reports_arrive()
         if self._roll_up is not None:
@@ -271,6 +293,14 @@ class Engine:
         self._make_checkpoints(now, final)
         await self._commit()
         await self._publish(dict(self._progress(now)))
+
+    async def _drop_lost(self) -> None:
+        """After a stop of this process: partitions that another worker has written since are not ours any more."""
+        standing = await self._patiently(self._store.offsets)
+        for number, held in list(self._held.items()):
+            if standing.get(number, 0) > held.state.checkpointed:
+                log.warning("another worker has taken the partition over", partition=number)
+                self.disown(number)
 
     def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
@@ -356,6 +386,13 @@ class Engine:
             # In order of keys: frames must not hang on what a worker remembers, or on how it came to say something.
             self._sequence = await self._live.publish(dict(sorted(self._backlog.items())))
             self._backlog = {}
+            if self._live.renewed():
+                states: list[Partition | RollUp] = [held.state for held in self._held.values()]
+                states += [self._roll_up] if self._roll_up is not None else []
+                self._backlog = {key: value for state in states for key, value in self._all_of(state).items()}
+                log.warning("the live store has lost everything: it is told again", keys=len(self._backlog))
+                self._sequence = await self._live.publish(self._backlog)
+                self._backlog = {}
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
 

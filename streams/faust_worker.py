@@ -13,6 +13,7 @@ from typing import Any
 
 import faust
 import msgspec
+import structlog
 
 from sensors.errors import Unavailable
 from sensors.journal import Record
@@ -31,6 +32,7 @@ CHANNEL_MAX = 64
 TRIM_S = 600.0
 REPORTS_TOPIC = "ioc.partials"
 
+log = structlog.get_logger("worker")
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
@@ -152,7 +154,7 @@ class ClusterWorker:
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, is_alone=False)
+        self.engine = Engine(catalogue, store, live, clock, self._send_report, None, False, self._generation)
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
         self.app.on_partitions_revoked.connect(self._revoked)
@@ -164,7 +166,22 @@ class ClusterWorker:
         async for event in stream.noack().events():
             message = event.message
             record = Record(message.partition, message.offset, event.value)
-            await self.engine.observe(record, _acknowledging(event))
+            if not await self.engine.observe(record, _acknowledging(event)):
+                await self._go_back(message.tp)
+
+    async def _go_back(self, place: Any) -> None:
+        """Have Kafka tell again from where the partition stands: what is between was lost on the way to us.
+
+        That happens around a rebalance, with a record already in our hands, and when another worker has written.
+        """
+        wanted = self.engine.offset(place.partition)
+        first = (await self.app.consumer.earliest_offsets(place)).get(place, 0)
+        if first > wanted:
+            log.warning("the journal has dropped what was not read yet", partition=place.partition, first=first)
+            self.engine.skip_to(place.partition, first)
+            wanted = first
+        log.info("records are missing; Kafka tells them again", partition=place.partition, offset=wanted)
+        await self.app.consumer.seek_wait({place: wanted})
 
     async def _roll_up(self, stream: Any) -> None:
         async for value in stream:
@@ -173,6 +190,9 @@ class ClusterWorker:
     async def _send_report(self, report: Report) -> None:
         if report.partials or report.silent is not None:
             await self._reports.send(value=msgspec.msgpack.encode(report))
+
+    def _generation(self) -> int:
+        return int(self.app.consumer_generation_id)
 
     async def _revoked(self, app: Any, revoked: set[Any], **_: Any) -> None:
         self._drop(revoked)

@@ -44,6 +44,9 @@ class LiveStore(Protocol):
         A key set to the bytes it already has does not count as changed.
         """
 
+    def renewed(self) -> bool:
+        """True, once, after a `publish` that met a store which has lost what this writer told it before."""
+
     async def since(self, epoch: str, sequence: int) -> Delta:
         """Every key changed after `sequence`; in full for an unknown epoch or a sequence older than the tombstones."""
 

@@ -25,6 +25,9 @@ class MemoryLive:
             self._news.raise_()
         return self._state.sequence
 
+    def renewed(self) -> bool:
+        return False
+
     def renumber(self, sequence: int) -> None:
         """Go on from another number, before anybody looks (streams.sync)."""
         self._state.renumber(sequence)

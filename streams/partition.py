@@ -198,6 +198,10 @@ class Partition:
         self._alerts.apply(command, now)
         self._applied.append((command.id, now))
 
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed."""
+        return self._alerts.open()
+
     def has_alert(self, alert: str) -> bool:
         """Whether the alert is open in this partition."""
         return any(known.id == alert for known in self._alerts.open())

@@ -57,7 +57,7 @@ for i = 5 + 2 * sets, #ARGV do
     changed = true
   end
 end
-if not changed then return seq end
+if not changed then return {epoch, seq} end
 while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[2]) do
   local oldest = redis.call('ZPOPMIN', KEYS[3])
   redis.call('ZREM', KEYS[2], oldest[1])
@@ -65,7 +65,7 @@ while redis.call('ZCARD', KEYS[3]) > tonumber(ARGV[2]) do
 end
 redis.call('HSET', KEYS[4], 'seq', next, 'floor', floor)
 redis.call('PUBLISH', ARGV[3], 'c')
-return next
+return {epoch, next}
 """
 )
 
@@ -103,6 +103,8 @@ class RedisLive:
         self._since = self._redis.register_script(_SINCE)
         self._news, self._calls = Signal(), Signal()
         self._calls_seen = 0
+        self._epoch = b""
+        self._is_renewed = False
         self._listener: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
 
@@ -111,7 +113,14 @@ class RedisLive:
         gone = [key for key, value in changes.items() if value is None]
         head: list[str | bytes | int] = [self._nonce, self._tombstones_max, self._channel, len(pairs) // 2]
         async with _translated():
-            return int(await self._publish(keys=self._keys, args=[*head, *pairs, *gone]))
+            epoch, sequence = await self._publish(keys=self._keys, args=[*head, *pairs, *gone])
+        self._is_renewed |= self._epoch not in (b"", epoch)
+        self._epoch = epoch
+        return int(sequence)
+
+    def renewed(self) -> bool:
+        is_renewed, self._is_renewed = self._is_renewed, False
+        return is_renewed
 
     async def since(self, epoch: str, sequence: int) -> Delta:
         async with _translated():

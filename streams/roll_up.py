@@ -25,11 +25,16 @@ HOUSEKEEPING_MS = 60_000
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True):
-    """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked)."""
+    """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked).
+
+    `generation` is that of the consumer group in which its worker got the partition: a worker that was stopped and
+    does not know yet that it lost it speaks for an older one, and is not heard.
+    """
 
     partition: int
     partials: list[Partial]
     silent: dict[str, int] | None
+    generation: int = 0
 
 
 class _Standing(msgspec.Struct, array_like=True):
@@ -37,6 +42,11 @@ class _Standing(msgspec.Struct, array_like=True):
 
     values: list[Value]
     silent: dict[int, dict[str, int]]
+
+
+def standing_values(packed: bytes) -> list[Value]:
+    """The newest open values in a checkpoint of the roll-up."""
+    return msgspec.msgpack.decode(packed, type=_Standing).values
 
 
 class RollUp:
@@ -50,6 +60,7 @@ class RollUp:
         self._closed: dict[tuple[str, str, int], Closed] = {}
         self._newest: dict[tuple[str, str], Value] = {}
         self._silent: dict[int, dict[str, int]] = {}
+        self._generations: dict[int, int] = {}
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._expected, self._expected_at = recovered.offset, recovered.at
@@ -96,7 +107,10 @@ class RollUp:
             self._dirty.add(key)
 
     def report(self, report: Report, now: int) -> None:
-        """Take one partition's report of a beat in."""
+        """Take one partition's report of a beat in, unless its worker has lost the partition since."""
+        if report.generation < self._generations.get(report.partition, 0):
+            return
+        self._generations[report.partition] = report.generation
         self.receive(report.partials, now)
         if report.silent is not None:
             self._silent[report.partition] = report.silent
@@ -113,6 +127,10 @@ class RollUp:
         """Carry out a person's command; raises CommandRefused in words."""
         self._alerts.apply(command, now)
         self._applied.append((command.id, now))
+
+    def open_alerts(self) -> list[Alert]:
+        """Every alert that is not closed."""
+        return self._alerts.open()
 
     def has_alert(self, alert: str) -> bool:
         return any(known.id == alert for known in self._alerts.open())

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -91,6 +91,14 @@ ROWS_A_PART = 50_000
 MAIL_TRIES = 30
 Row = Mapping[str, Any]
 Table = type[SQLModel]
+
+
+class Standing(NamedTuple):
+    """Where a partition stands as of its checkpoint: the next journal offset it wants, and its open windows, packed."""
+
+    partition: int
+    offset: int
+    open_values: bytes
 
 
 class SqlStore:
@@ -473,6 +481,32 @@ class SqlStore:
         query = sa.select(table).where(mine).order_by(table.c.end, table.c.scope).limit(limit)
         with self._reading() as connection:
             return [_made(Value, row) for row in connection.execute(query)]
+
+    # Where a number comes from
+
+    def values_at(self, kpi: str, end: int, scopes: Sequence[str]) -> list[tuple[int, Value]]:
+        """What was said of one closed window for each of these scopes, with the partition that said it."""
+        table = table_of(ValueTable)
+        mine = (table.c.kpi == kpi) & (table.c.end == end) & table.c.scope.in_(scopes)
+        with self._reading() as connection:
+            return [(row.partition, _made(Value, row)) for row in connection.execute(sa.select(table).where(mine))]
+
+    def standings(self) -> list[Standing]:
+        """Where every partition stands, and the roll-up, whose offset counts beats."""
+        table = table_of(CheckpointTable)
+        query = sa.select(table.c.partition, table.c.offset, table.c.open_values)
+        with self._reading() as connection:
+            return [Standing(*row) for row in connection.execute(query)]
+
+    def too_late_ordinals(self, partition: int, first: int, after: int) -> frozenset[int]:
+        """Ordinals in [first, after) of messages that were kept as too late."""
+        table = table_of(RejectionTable)
+        mine = (table.c.partition == partition) & (table.c.ordinal >= first) & (table.c.ordinal < after)
+        query = sa.select(table.c.ordinal).where(mine, table.c.reason == "too_late")
+        with self._reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    # The ledger, rejections and sources
 
     def ledger_totals(self) -> Counts:
         """The counts of all partitions since the data began, as of their last checkpoints."""

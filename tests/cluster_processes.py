@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from polled_process import Polled
@@ -60,18 +61,40 @@ class Cluster(Polled):
     look_s = 0.2
 
     def __init__(
-        self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer
+        self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer,
+        definitions: Path | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.broker = broker
+        self.redis = redis
+        self.database = postgres.new_database()
         self._kafka = kafka.address
-        addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": postgres.new_database(), "IOC_REDIS": redis.url}
+        addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": self.database, "IOC_REDIS": redis.url}
         self._environment = {**os.environ, **addresses}
+        self._definitions = ["--definitions", str(definitions)] if definitions is not None else []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.arguments: dict[str, tuple[str, ...]] = {}
+        self.fallen: list[str] = []
+        self._is_over = threading.Event()
+        self._changing = threading.RLock()
+        self._keeper: threading.Thread | None = None
+
+    def keep(self) -> None:
+        """From now on, start what ends by itself again, as compose's `restart: unless-stopped` does."""
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        while not self._is_over.wait(0.1):
+            with self._changing:
+                for name in [name for name, process in self.processes.items() if process.poll() is not None]:
+                    self.fallen.append(name)
+                    self.start(name, *self.arguments[name])
 
     def start(self, name: str, *arguments: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as output:
+        with self._changing, (self.folder / f"{name}.log").open("ab") as output:
+            self.arguments[name] = arguments
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "control_center.console", *arguments], env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
@@ -83,17 +106,39 @@ class Cluster(Polled):
         self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", journal, "--partitions", str(partitions))
 
     def start_worker(self, name: str, partitions: int) -> None:
-        self.start(name, "worker", "--partitions", str(partitions))
+        self.start(name, "worker", "--partitions", str(partitions), *self._definitions)
 
     def start_gateway(self, partitions: int) -> None:
-        self.start("gateway", "gateway", "--port", str(self.port), "--partitions", str(partitions))
+        gateway = ["gateway", "--port", str(self.port), "--partitions", str(partitions), *self._definitions]
+        self.start("gateway", *gateway)
 
     def kill(self, name: str) -> None:
-        process = self.processes.pop(name)
+        """kill -9; it does not come back by itself."""
+        process = self._taken(name)
         process.kill()
         process.wait()
 
+    def leave(self, name: str) -> int:
+        """SIGTERM, as an orchestrator ends one; returns its exit code."""
+        process = self._taken(name)
+        process.terminate()
+        return process.wait(self.deadline_s)
+
+    def again(self, name: str) -> None:
+        """Start one that was killed or has left, as it was."""
+        self.start(name, *self.arguments[name])
+
+    def signal(self, name: str, number: int) -> None:
+        self.processes[name].send_signal(number)
+
+    def _taken(self, name: str) -> "subprocess.Popen[bytes]":
+        with self._changing:
+            return self.processes.pop(name)
+
     def stop(self) -> None:
+        self._is_over.set()
+        if self._keeper is not None:
+            self._keeper.join()
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
@@ -104,9 +149,12 @@ class Cluster(Polled):
                 process.wait()
 
     def ended(self) -> str:
+        if self._keeper is not None:
+            return ""
         return ", ".join(name for name, process in self.processes.items() if process.poll() is not None)
 
     def logs(self) -> str:
-        return "\n".join(
+        figures = "\n".join(f"{name} {value:g}" for name, value in self.metrics().items() if "partition" in name)
+        return f"--- partitions\n{figures}\n" + "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in sorted(self.folder.glob("*.log"))
         )

@@ -35,8 +35,11 @@ def start_nats(ack_pending: int = nats_broker.ACK_PENDING_MAX) -> Broker:
     return _retried(start)
 
 
-def start_mosquitto() -> Broker:
-    """A city's own broker, with persistence and without its small default windows."""
+def start_mosquitto(autosave: str = "autosave_interval 1\nautosave_on_changes true") -> Broker:
+    """A city's own broker, with persistence and without its small default windows.
+
+    By default it saves at every change; `autosave` has the lines of its configuration that say otherwise.
+    """
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if binary is None:
         raise Absent(MOSQUITTO)
@@ -47,7 +50,7 @@ def start_mosquitto() -> Broker:
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {port} {HOST}\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-            "autosave_interval 1\nautosave_on_changes true\nmax_inflight_messages 1000\nmax_queued_messages 0\n"
+            f"{autosave}\nmax_inflight_messages 1000\nmax_queued_messages 0\n"
         )
         return Broker([binary, "-c", str(config)], folder, port, "running", signal.SIGTERM)
 
@@ -94,6 +97,12 @@ class Publisher:
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> None:
         for topic, payload in messages:
             self.publish(topic, payload)
+
+    def wait_for_room(self, most: int, is_over: threading.Event) -> None:
+        """Wait until no more than `most` messages are unacknowledged, or it is over."""
+        with self._changed:
+            while self.published - self.acknowledged >= most and not is_over.is_set():
+                self._changed.wait(0.5)
 
     def settle(self, timeout_s: float = 30.0) -> None:
         """Wait until everything published has been acknowledged."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from browser import Watched
-from fastapi import FastAPI
 from gateway_client import Site, served
 from playwright.async_api import Locator, expect
 from small_world import Feed, Message, senml
@@ -100,22 +99,10 @@ def store_in(folder: Path) -> SqlStore:
 
 
 @asynccontextmanager
-async def world_of(
-    store: SqlStore, settings: GatewaySettings, replay: dict[str, float] | None = None, **options: Any
-) -> AsyncIterator[World]:
-    """A gateway over `store`; with `replay`, one whose pages are told that they are shown what was."""
+async def world_of(store: SqlStore, settings: GatewaySettings, **options: Any) -> AsyncIterator[World]:
     live = MemoryLive(f"epoch-{now_ms()}")
-    app = build_gateway(settings, live, store, DEFINITIONS, **options)
-    if replay:
-        _tell_replay(app, replay)
-    async with served(app) as site:
+    async with served(build_gateway(settings, live, store, DEFINITIONS, **options)) as site:
         yield World(store, live, site)
-
-
-def _tell_replay(app: FastAPI, replay: dict[str, float]) -> None:
-    mirror: Any = next(found.kwargs["mirror"] for found in app.user_middleware if "mirror" in found.kwargs)
-    for feed in mirror.feeds.values():
-        feed.described = {**feed.described, "replay": replay}
 
 
 def tile(watched: Watched, kpi: str) -> Locator:

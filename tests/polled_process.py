@@ -1,5 +1,6 @@
 """Processes that are asked until something is so: over HTTP, with a deadline, and with their logs in the answer."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -37,8 +38,17 @@ class Polled(ABC):
         """The same; None while nobody answers, or not yet."""
         try:
             return self.ask(path)
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, OSError, http.client.HTTPException):
             return None
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read, by name with its labels; empty while nobody answers."""
+        try:
+            with _opener.open(f"http://{HOST}:{self.port}/metrics", timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+        except (urllib.error.URLError, OSError, http.client.HTTPException):
+            return {}
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
     def ready(self) -> None:
         self.until(lambda: (self.tries("/ready") or {}).get("ready"), "it is ready")
@@ -60,5 +70,8 @@ class Polled(ABC):
             ledger = self.tries("/api/ledger")
             return ledger if ledger and ledger["accepted"] >= accepted and not ledger["in_flight"] else None
 
-        found: dict[str, Any] = self.until(look, f"{accepted} messages accepted: {self.tries('/api/ledger')}")
+        try:
+            found: dict[str, Any] = self.until(look, f"{accepted} messages accepted")
+        except AssertionError as late:
+            raise AssertionError(f"the ledger stands at {self.tries('/api/ledger')}; {late}") from None
         return found

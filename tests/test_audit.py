@@ -15,9 +15,9 @@ from told import Message
 from typer.testing import CliRunner
 from whole_processor import WholeProcessor
 
+from control_center.console import app
 from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
-from streams.commands import app
 from streams.difference import AuditReport, Difference
 from streams.duckdb_audit import DuckdbAudit
 from streams.kpi import Kpi
@@ -117,18 +117,17 @@ async def live_through(folder: Path) -> None:
     chance = np.random.default_rng(3)
     told = sorted([*traffic(chance), *air(chance), *desks(chance)], key=lambda message: message.received_at)
     processor = WholeProcessor(DEFINITIONS, folder, NOON, 2)
+    await processor.start()
     now, held = NOON, list[Message]()
     for message in told:
         while message.received_at >= now + BEAT:
             now += BEAT
-            await processor.hear(held, now)
-            processor.beat(now)
+            await processor.live(held, now)
             held = []
             if now == NOON + 2 * HOUR:
-                processor.start(now)  # as after a kill
+                await processor.start()  # as after a kill
         held.append(message)
-    await processor.hear(held, now)
-    processor.beat(now)
+    await processor.live(held, now)
     await processor.close()
 
 

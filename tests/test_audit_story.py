@@ -52,18 +52,17 @@ async def live_through(scenario: Scenario, folder: Path, length: int, database: 
     equipment = load_equipment(definitions.place)
     city = City(definitions.place, definitions.kinds, scenario, equipment, 7, MIDNIGHT, 1.0, True)
     processor = WholeProcessor(definitions, folder, MIDNIGHT, PARTITIONS, database)
+    await processor.start()
     now, held = MIDNIGHT, list[Message]()
     for message in city.messages(MIDNIGHT, MIDNIGHT + length):
         while message.time >= now + BEAT:
             now += BEAT
-            await processor.hear(held, now)
-            processor.beat(now)
+            await processor.live(held, now)
             held = []
             if now == MIDNIGHT + length // 2:
-                processor.start(now)
+                await processor.start()
         held.append(Message(message.topic, message.payload, message.time))
-    await processor.hear(held, now + BEAT)
-    processor.beat(now + BEAT)
+    await processor.live(held, now + BEAT)
     return processor
 
 

@@ -186,3 +186,20 @@ async def test_redis_down_is_unavailable_and_redis_back_numbers_anew(redis_serve
         assert await store.changed(0, 30)
     finally:
         await store.close()
+
+
+@pytest.mark.long
+async def test_a_writer_learns_once_that_redis_has_lost_what_it_was_told(redis_server: RedisServer) -> None:
+    store = RedisLive(redis_server.url, "{test:renewed}")
+    await store.publish({"k:a@22": b"1"})
+    await store.publish({"k:a@22": b"2"})
+    assert not store.renewed()
+    redis_server.kill()
+    redis_server.start()
+    with pytest.raises(Unavailable):
+        await store.publish({"k:b@22": b"1"})
+    await store.publish({"k:b@22": b"1"})
+    assert store.renewed()
+    assert not store.renewed()
+    assert (await store.since("", 0)).changes == {"k:b@22": b"1"}
+    await store.close()

@@ -24,6 +24,7 @@ from pages_world import (
 )
 from playwright.async_api import Browser, expect
 
+from control_center.http_context import ReplaySpan
 from control_center.http_gateway import GatewaySettings
 from control_center.toml_walls import SHIPPED_WALLS
 from control_center.wall import FONT_REM
@@ -34,13 +35,20 @@ from streams.sql_store import SqlStore
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 FIVE_MINUTES = 5 * MINUTE_MS
-MORNING = {"from": 1_795_478_400_000, "to": 1_795_482_000_000, "speed": 30}
+MORNING = ReplaySpan(1_795_478_400_000, 1_795_482_000_000, 30)
 """24 November 2026, 07:00 to 08:00 in Vietnam."""
 
-OVERNIGHT = {"from": 1_795_449_600_000, "to": 1_795_485_600_000, "speed": 0.5}
+OVERNIGHT = ReplaySpan(1_795_449_600_000, 1_795_485_600_000, 0.5)
 HUGE = {name: 4_000 * count for name, count in LEDGER.items()} | {
     "numbered": 3_912_345_678, "unreadable": 12, "missing": 123_456, "readings": 9_000_000_000,
 }  # fmt: skip
+
+
+DRAWN = """() => new Promise((done) => {
+  const next = (frames) => requestAnimationFrame(() => (frames ? next(frames - 1) : done()));
+  next(3);
+})"""
+"""What changed size is measured in the next frame, and drawn in the one after."""
 
 
 @pytest.fixture
@@ -117,9 +125,9 @@ async def test_the_wall_says_what_was_sent_and_marks_what_never_came(world: Worl
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (3840, 2160), (7680, 2160)])
 @pytest.mark.parametrize("replay", [None, OVERNIGHT], ids=["live", "replay"])
 async def test_nothing_is_cut_where_counts_are_huge_and_everything_was_corrected(
-    store: SqlStore, browser: Browser, width: int, height: int, replay: dict[str, float] | None
+    store: SqlStore, browser: Browser, width: int, height: int, replay: ReplaySpan | None
 ) -> None:
-    async with world_of(store, GatewaySettings(), replay) as world:
+    async with world_of(store, GatewaySettings(replay=replay)) as world:
         await world.say_all()
         await world.live.publish({"l:0": msgspec.json.encode(HUGE)})
         for kpi in ("traffic_flow", "tickets_today", "satisfaction"):
@@ -138,6 +146,7 @@ async def test_nothing_is_cut_where_counts_are_huge_and_everything_was_corrected
                 assert await wall.page.evaluate(CUT_OFF) == []
                 await say_fault(world)
                 await expect(wall.page.locator("#faults")).to_be_visible()
+                await wall.page.evaluate(DRAWN)
                 assert await wall.page.evaluate(CUT_OFF) == []
                 await world.live.publish({"f:disk_full": None})
                 await expect(wall.page.locator("#faults")).to_be_hidden()
@@ -272,12 +281,12 @@ async def test_no_pane_of_the_desk_is_wider_than_the_screen(
 
 async def test_a_replay_is_unmistakable_on_the_wall_and_no_outage(store: SqlStore, browser: Browser) -> None:
     start = now_ms()
-    shift = int(MORNING["from"]) - start
+    shift = MORNING.begin - start
 
     def replayed() -> int:
         return start + shift + 30 * (now_ms() - start)
 
-    async with world_of(store, GatewaySettings(), MORNING, clock=replayed) as world:
+    async with world_of(store, GatewaySettings(replay=MORNING), clock=replayed) as world:
         await world.say_all()
         async with page_at(browser, world.site.host, "/wall") as wall:
             band = wall.page.locator("#replay .plate")
@@ -321,7 +330,7 @@ async def test_a_replay_in_a_far_room_shows_what_has_room(store: SqlStore, brows
     (tmp_path / "walls").mkdir()
     shipped = (SHIPPED_WALLS / "overview.toml").read_text()
     (tmp_path / "walls" / "overview.toml").write_text(shipped.replace("height_mm = 1370", "height_mm = 685"))
-    async with world_of(store, GatewaySettings(overlay=tmp_path), OVERNIGHT) as world:
+    async with world_of(store, GatewaySettings(overlay=tmp_path, replay=OVERNIGHT)) as world:
         await world.say_all()
         for unit in LONGEST_UNITS[:4]:
             await world.raise_alert("slope_alarm", unit)
@@ -335,7 +344,7 @@ async def test_a_replay_in_a_far_room_shows_what_has_room(store: SqlStore, brows
 
 
 async def test_nothing_can_be_done_on_the_desk_in_a_replay(store: SqlStore, browser: Browser) -> None:
-    async with world_of(store, GatewaySettings(), MORNING) as world:
+    async with world_of(store, GatewaySettings(replay=MORNING)) as world:
         await world.say_all()
         worst = await world.raise_alert("slope_alarm", "Mông Dương")
         async with page_at(browser, world.site.host, "/login") as desk:
@@ -356,7 +365,7 @@ async def test_nothing_can_be_done_on_the_desk_in_a_replay(store: SqlStore, brow
 
 
 async def test_a_replay_stays_in_sight_on_the_phone(store: SqlStore, browser: Browser) -> None:
-    async with world_of(store, GatewaySettings(), MORNING) as world:
+    async with world_of(store, GatewaySettings(replay=MORNING)) as world:
         await world.say_all()
         for unit in LONGEST_UNITS:
             await world.raise_alert("heavy_rain", unit)

@@ -85,3 +85,19 @@ def test_a_late_unit_corrects_what_was_said_of_the_place() -> None:
         assert said is not None
         expected = [(40.0, 1, "final", 0), (50.0, 2, "corrected", 1)][number]
         assert (said.value, said.n, said.state, said.revision) == expected
+
+
+def test_a_worker_that_has_lost_its_partition_since_is_not_heard() -> None:
+    made = catalogue()
+    roll_up = RollUp(made, nothing(), NOON)
+    feed = Feed(made)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    feed.partition.evaluate(NOON)
+    stale = feed.partition.evaluate(NOON + 20 * MINUTE)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON + 1_000, 60), NOON))
+    true = feed.partition.evaluate(NOON + 20 * MINUTE)
+    roll_up.report(Report(0, true.partials, true.silent, generation=8), NOON)
+    assert (said := value_of(roll_up.evaluate(NOON).closed, "speed", "22")) is not None
+    assert (said.value, said.n) == (50.0, 2)
+    roll_up.report(Report(0, stale.partials, stale.silent, generation=7), NOON)
+    assert roll_up.evaluate(NOON).closed == []

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 import msgspec
 import sqlalchemy as sa
+from told import Message as Received
+from told import take_in
 
 from control_center.answer import missing_of
 from sensors.batch import encode
 from sensors.journal import Record
-from sensors.packet import Publish
 from sensors.packing import Packer
 from simulators import grade
 from simulators.alarm import Key
@@ -52,7 +53,7 @@ class WholeRun:
             while now >= due:
                 self.beat(due)
                 due += beat_ms
-            self._packer.add([Publish(message.topic.encode(), message.payload, b"")], now)
+            take_in(self._packer, Received(message.topic, message.payload, now))
         self.beat(due)
         return due
 

@@ -1,9 +1,30 @@
 -- What desks' events say: an event counts once (its `id` and `source`), a step of a ticket as it was told first, and
 -- two steps give a duration, observed at the later of them in the ticket's life, known when both have been told.
 
-CREATE MACRO said_by(events) AS TABLE
+-- Events are judged like readings (verdict.sql), a desk by all that it says; what is late is not taken into a ticket.
+CREATE TABLE event_in_time AS
+WITH placed AS (
+    SELECT event.*, kind, unit, lateness_ms,
+        max(least(time, received)) OVER (PARTITION BY kind, unit ORDER BY number) AS watermark
+    FROM event JOIN source USING (source) JOIN kind USING (kind)
+),
+in_time AS (
+    SELECT *, max(time) OVER own AS newest FROM placed WHERE time >= watermark - lateness_ms
+    WINDOW own AS (PARTITION BY source ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+),
+compared AS (
+    SELECT *, last_value(if(newest IS NULL OR time > newest, received, NULL) IGNORE NULLS) OVER (
+        PARTITION BY source ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS newest_received
+    FROM in_time
+)
+SELECT * FROM compared
+WHERE newest IS NULL OR time > newest OR time >= newest + greatest(received - newest_received, 0) - lateness_ms
+QUALIFY row_number() OVER (PARTITION BY part, kind, origin, id ORDER BY number) = 1;
+
+CREATE TABLE desk_reading AS
 WITH step AS (
-    SELECT * FROM query_table(events) WHERE ticket <> ''
+    SELECT * FROM event_in_time WHERE ticket <> ''
     QUALIFY row_number() OVER (PARTITION BY source, day, ticket, step ORDER BY number) = 1
 ),
 pair AS (
@@ -14,7 +35,7 @@ pair AS (
     WHERE (begun.step = 'taken' AND ended.step = 'called') OR (begun.step = 'called' AND ended.step = 'served')
 ),
 said AS (
-    SELECT number, part, record, source, time, received, value, field, quantity FROM query_table(events)
+    SELECT number, part, record, source, time, received, value, field, quantity FROM event_in_time
     WHERE ticket = ''
     UNION ALL
     SELECT number, part, record, source, time, received, 1.0, field, quantity FROM step
@@ -27,27 +48,3 @@ said AS (
     WHERE pair.time >= pair.begun
 )
 FROM said;
-
-CREATE TABLE event_once AS
-SELECT event.* FROM event JOIN source USING (source)
-QUALIFY row_number() OVER (PARTITION BY event.part, source.kind, event.origin, event.id ORDER BY event.number) = 1;
-
--- An event is too late when it happened more than the lateness before the newest reading said so far.
-CREATE TABLE event_in_time AS
-WITH line AS (
-    SELECT number, source, NULL AS reached FROM event_once
-    UNION ALL
-    SELECT number, source, least(time, received) AS reached FROM said_by('event_once')
-),
-reached AS (
-    SELECT line.number, max(line.reached) OVER (
-        PARTITION BY source.kind, source.unit ORDER BY line.number
-        RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ) AS watermark
-    FROM line JOIN source USING (source)
-)
-SELECT event_once.* FROM event_once JOIN source USING (source) JOIN kind USING (kind)
-JOIN (SELECT number, any_value(watermark) AS watermark FROM reached GROUP BY number) AS before USING (number)
-WHERE before.watermark IS NULL OR event_once.time >= before.watermark - kind.lateness_ms;
-
-CREATE TABLE desk_reading AS FROM said_by('event_in_time');

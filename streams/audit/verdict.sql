@@ -1,6 +1,6 @@
 -- Which readings count: in time, told for the first time, by a device that measures.
 
-CREATE TABLE counted AS
+CREATE TABLE accepted AS
 WITH heard AS (
     SELECT number, message, part, record, source, quantity, time, received, value, '' AS field, timed, aside
     FROM reading
@@ -27,13 +27,13 @@ placed AS (
 ),
 -- What its own source had said before; `newest` is when the newest of that was observed, `newest_received` when heard.
 in_time AS (
-    SELECT *, max(time) OVER own AS newest FROM placed WHERE time >= watermark - lateness_ms
+    SELECT *, max(if(timed, time, NULL)) OVER own AS newest FROM placed WHERE time >= watermark - lateness_ms
     WINDOW own AS (
         PARTITION BY source, quantity ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 ),
 compared AS (
-    SELECT *, last_value(if(newest IS NULL OR time > newest, received, NULL) IGNORE NULLS) OVER (
+    SELECT *, last_value(if(timed AND (newest IS NULL OR time > newest), received, NULL) IGNORE NULLS) OVER (
         PARTITION BY source, quantity ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     ) AS newest_received
     FROM in_time
@@ -44,12 +44,13 @@ once AS (
         OR time >= newest + greatest(received - newest_received, 0) - lateness_ms
     QUALIFY NOT timed OR row_number() OVER (PARTITION BY source, quantity, timed, time ORDER BY number) = 1
 )
-SELECT kind, quantity.name AS quantity, unit, source, field, time, value, least(time, received) AS reached, part, record
-FROM once JOIN quantity USING (kind, quantity)
-WHERE NOT aside
-ORDER BY kind, quantity, time;
+SELECT kind, quantity.name AS quantity, unit, source, field, time, value, aside, watermark, part, record
+FROM once JOIN quantity USING (kind, quantity);
+
+CREATE TABLE counted AS SELECT * EXCLUDE (aside, watermark) FROM accepted WHERE NOT aside ORDER BY kind, quantity, time;
 
 -- How far each kind's time has come in each unit: windows that end by then must be in history.
 CREATE TABLE settled AS
-SELECT counted.kind, unit, max(reached) - any_value(settle_ms) AS upto
-FROM counted JOIN kind USING (kind) GROUP BY counted.kind, unit;
+SELECT reached.kind, unit, max(watermark) - any_value(settle_ms) AS upto
+FROM (SELECT kind, unit, watermark FROM accepted UNION ALL SELECT kind, unit, watermark FROM event_in_time) AS reached
+JOIN kind USING (kind) GROUP BY reached.kind, unit;

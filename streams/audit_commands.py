@@ -1,0 +1,87 @@
+"""`ioc audit`: every closed window again, by a second path."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from sensors.errors import SettingsError, Unavailable
+from sensors.journal import JournalReader
+from sensors.kafka_journal import KafkaJournalReader
+from sensors.sqlite_journal import SqliteJournal
+from streams.commands import OverlayOption, embedded_database
+from streams.difference import AuditReport
+from streams.duckdb_audit import DuckdbAudit
+from streams.rich_audit import bars, print_report
+from streams.secret_file import secret_from
+from streams.span import Span, parse_span
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import Definitions, load_all
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def audit(
+    begin: Annotated[str, typer.Argument(metavar="FROM", help="2026-11-24T07:00 (the place's own time), or ms UTC.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="The same; windows that end after FROM and by TO.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`: journal and history.")] = None,
+    journal: Annotated[
+        str, typer.Option("--journal", envvar="IOC_JOURNAL", help="sqlite:///PATH or kafka://host:port[,host:port]")
+    ] = "",
+    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
+    definitions: OverlayOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON object.")] = False,
+) -> None:
+    """Tính lại mọi chỉ tiêu từ nhật ký, so với lịch sử / work every closed KPI out again from the journal by a second,
+    plain path (SQL), and compare with history; exit code 1 on any difference. Reads only: live is not disturbed."""
+    if data is not None and definitions is None and (data / "definitions").is_dir():
+        definitions = data / "definitions"  # what `ioc up` takes from there
+    loaded = load_all(definitions)
+    span = parse_span(begin, end, loaded.place.zone)
+    if data is not None or not database:
+        database, journal = embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
+    try:
+        report = asyncio.run(_audit(loaded, span, journal, SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))))
+    except Unavailable as reason:
+        raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print_report(console, report, loaded.place, loaded.kpis)
+    if report.wrong or not report.compared:
+        raise typer.Exit(1)
+
+
+async def _audit(loaded: Definitions, span: Span, journal: str, store: SqlStore) -> AuditReport:
+    with tempfile.TemporaryDirectory(prefix="ioc-audit-") as folder, bars() as tell:
+        audit = DuckdbAudit(loaded, span, Path(folder))
+        try:
+            async with _reading(journal) as reader:
+                return await audit.audit(reader, store, tell)
+        finally:
+            audit.close()
+            store.close()
+
+
+@asynccontextmanager
+async def _reading(url: str) -> AsyncIterator[JournalReader]:
+    scheme, _, rest = url.partition("://")
+    reader: JournalReader
+    if scheme == "sqlite" and rest.startswith("/"):
+        reader = SqliteJournal.read_only(Path(rest[1:]))
+    elif scheme == "kafka" and rest:
+        reader = await KafkaJournalReader.open(rest, client_id="ioc-audit")
+    else:
+        raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
+    try:
+        yield reader
+    finally:
+        await reader.close()

@@ -1,0 +1,69 @@
+"""`ioc explain`: from a number back to the messages behind it."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from sensors.errors import SettingsError, Unavailable
+from streams.catalogue import compile_catalogue
+from streams.commands import OverlayOption, embedded_database
+from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
+from streams.provenance import scope_of
+from streams.rich_lineage import print_explanation
+from streams.secret_file import secret_from
+from streams.span import parse_moment
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import load_all
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def explain(
+    kpi: Annotated[str, typer.Argument(metavar="KPI", help="A KPI's id, such as traffic_speed.")],
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="A unit's, a former district's or the place's code.")],
+    at: Annotated[
+        str, typer.Argument(metavar="[AT]", help="2026-11-24T07:00 (the place's own time) or ms UTC; or the newest.")
+    ] = "",
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`: journal and history.")] = None,
+    journal: Annotated[
+        str, typer.Option("--journal", envvar="IOC_JOURNAL", help="sqlite:///PATH or kafka://host:port[,host:port]")
+    ] = "",
+    database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
+    definitions: OverlayOption = None,
+    messages: Annotated[
+        int, typer.Option("--messages", min=0, max=10_000, help="How many messages to list.")
+    ] = MESSAGES_LISTED,
+    as_json: Annotated[bool, typer.Option("--json", help="The explanation as one JSON object.")] = False,
+) -> None:
+    """Con số này từ đâu / where a number comes from: window, formula, sources, raw messages, and the value worked out
+    again from them; exit code 1 when that differs or there is none. Reads only: live is not disturbed."""
+    if data is not None and definitions is None and (data / "definitions").is_dir():
+        definitions = data / "definitions"  # what `ioc up` takes from there
+    loaded = load_all(definitions)
+    catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
+    if data is not None or not database:
+        database, journal = embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
+    question = Question(kpi, unit, parse_moment("AT", at, loaded.place.zone) if at else None, messages)
+    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
+    try:
+        told = asyncio.run(Lineages(store, catalogue, journal).explain(question))
+    except NothingToExplain as reason:
+        print(reason, file=sys.stderr)
+        raise typer.Exit(1 if kpi in catalogue.kpis and scope_of(catalogue, unit) else 2) from reason
+    except Unavailable as reason:
+        raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
+    finally:
+        store.close()
+    if as_json:
+        print(msgspec.json.encode(told).decode())
+    else:
+        print_explanation(console, told, catalogue.zone_ms)
+    if not told.recomputed.matches:
+        raise typer.Exit(1)

@@ -1,0 +1,148 @@
+"""A city's own Mosquitto, which may lose what it acknowledged when it is killed: the ledger says exactly how much.
+
+Sources number their messages. Whatever the broker loses, received + missing = sent, for every source.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from disasters import UNITS, moments
+from mqtt_brokers import Broker, Publisher, start_mosquitto
+from servers import Absent
+from up_process import Centre
+
+pytestmark = pytest.mark.long
+
+SAVES_SELDOM = "autosave_interval 1800"
+"""Mosquitto's own default: what came since is in memory only."""
+
+A_SECOND = 400
+SOURCES = [f"{unit}/traffic/s{number}" for unit in UNITS for number in range(2)]
+
+
+class NumberedLoad:
+    """Every source tells its speed in turn and numbers its messages from 0; counts what it has sent of each."""
+
+    def __init__(self, port: int) -> None:
+        self.sent: Counter[str] = Counter()
+        self._device = Publisher(port, inflight=100)
+        self._start = time.time() - 3600
+
+    @property
+    def acknowledged(self) -> int:
+        return self._device.acknowledged
+
+    def tell(self, source: str) -> None:
+        number = self.sent[source]
+        self.sent[source] += 1
+        record = {"n": "speed", "u": "km/h", "t": round(self._start + number / 4, 2), "v": 30 + number % 40}
+        self._device.publish(f"ioc/{source}", json.dumps([record | {"seq": number}]).encode())
+
+    def go_on(self, seconds: float) -> None:
+        """All sources in turn, steadily, for so long."""
+        end = time.monotonic() + seconds
+        for source in itertools.cycle(SOURCES):
+            if source == SOURCES[0]:
+                if time.monotonic() > end:
+                    return
+                threading.Event().wait(len(SOURCES) / A_SECOND)
+            self.tell(source)
+
+    def settle(self) -> int:
+        """Wait for every PUBACK; returns how many messages were sent, all of them acknowledged."""
+        self._device.settle(90)
+        return self._device.acknowledged
+
+    def close(self) -> None:
+        self._device.close()
+
+
+@pytest.fixture(params=["saves at every change", "saves seldom"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    try:
+        made = start_mosquitto() if request.param == "saves at every change" else start_mosquitto(SAVES_SELDOM)
+    except Absent as absent:
+        pytest.skip(str(absent))
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def centre(broker: Broker, tmp_path: Path) -> Iterator[Centre]:
+    with Centre(tmp_path / "data", "--no-simulate", "--mqtt", broker.url) as made:
+        made.ready()
+        yield made
+
+
+def strike(centre: Centre, broker: Broker, load: NumberedLoad, chance: random.Random, is_bridge_still: bool) -> None:
+    """kill -9 of the broker in mid-load; a bridge that stands still lets messages wait in the broker's memory."""
+    stopped = centre.pid("bridge") if is_bridge_still else None
+    if stopped is not None:
+        os.kill(stopped, signal.SIGSTOP)
+    killer = threading.Timer(chance.uniform(0.2, 1.5), broker.kill)
+    killer.start()
+    try:
+        load.go_on(2.0)
+        killer.join()
+    finally:
+        if stopped is not None:
+            os.kill(stopped, signal.SIGCONT)
+    broker.start()
+    load.go_on(0.5)
+
+
+def until_one_comes_through(centre: Centre, load: NumberedLoad) -> None:
+    """The bridge is back: a source of its own asks until a message is heard of; it numbers these too."""
+
+    def heard() -> bool:
+        before = centre.ask("/api/ledger")["accepted"]
+        load.tell(f"{UNITS[0]}/traffic/probe")
+        threading.Event().wait(1.0)
+        return bool(centre.ask("/api/ledger")["accepted"] > before)
+
+    centre.until(heard, "the bridge hears the broker")
+
+
+def test_what_mosquitto_loses_when_it_is_killed_is_missing_exactly(centre: Centre, broker: Broker) -> None:
+    chance = random.Random("mosquitto")
+    load = NumberedLoad(broker.port)
+    until_one_comes_through(centre, load)
+    for source in SOURCES:
+        load.tell(source)
+    centre.settled(load.settle())
+    for moment in range(moments(4)):
+        strike(centre, broker, load, chance, is_bridge_still=moment % 2 == 1)
+    load.settle()
+    until_one_comes_through(centre, load)
+    # What the tail of a source has lost shows when its next message comes.
+    for source in SOURCES:
+        load.tell(source)
+    sent = load.settle()
+    assert sent == load.sent.total()
+
+    def accounted_for() -> bool:
+        ledger = centre.ask("/api/ledger")
+        return not ledger["in_flight"] and bool(ledger["accepted"] + ledger["missing"] == sent)
+
+    centre.until(accounted_for, f"received + missing = {sent}, all that were sent", 60)
+    ledger = centre.ask("/api/ledger")
+    print(f"sent and acknowledged {sent}, of which Mosquitto lost {ledger['missing']}: {ledger}")
+    assert (ledger["sent"], ledger["difference"], ledger["rejected"], ledger["unreadable"]) == (sent, 0, 0, 0)
+    assert ledger["numbered"] == ledger["accepted"]
+    missing = centre.ask("/api/missing?limit=10000")
+    assert sum(row["missing"] for row in missing) == ledger["missing"]
+    for row in missing:
+        name = f"{row['unit']}/{row['kind']}/{row['source']}"
+        assert (row["sent"], row["restarts"]) == (load.sent[name], 0), name
+        assert sum(gap["count"] for gap in row["gaps"]) == row["missing"], name
+        assert all(0 < gap["first"] <= gap["last"] < load.sent[name] - 1 for gap in row["gaps"]), name
+    load.close()
