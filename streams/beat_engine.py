@@ -387,7 +387,8 @@ class Engine:
         """Tell the live store; what it cannot take now waits, newest value only."""
         self._backlog.update(changes)
         try:
-            self._sequence = await self._live.publish(self._backlog)
+            # In order of keys: frames must not hang on what a worker remembers, or on how it came to say something.
+            self._sequence = await self._live.publish(dict(sorted(self._backlog.items())))
             self._backlog = {}
             if self._live.renewed():
                 states: list[Partition | RollUp] = [held.state for held in self._held.values()]

@@ -155,8 +155,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
     checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
     carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
-    these horizons (as for recovery; None: no copy). `dropped_panes_before` maps a series to the pane before which
-    its rows may go; `seen_until` is the event time before which identities may go.
+    these horizons (as for recovery; None: no copy). `dropped_panes` are (series, entity, field, pane): that row's panes
+    before it may go; `seen_until` is the event time before which identities may go.
     """
 
     partition: int
@@ -182,7 +182,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     mails: list[Mail] = []
     summaries: list[SummaryRow] = []
     pending_holds: bytes = b""
-    dropped_panes_before: dict[str, int] = {}
+    dropped_panes: list[tuple[str, str, str, int]] = []
     seen_until: int = 0
     open_values: bytes = b""
     beats: bytes = b""

@@ -33,6 +33,8 @@ from streams.window import Closed, Frame, WindowBook
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
+ROWS_IN_TURN = 60
+"""Each row's old panes are dropped once an hour: for a hundred thousand sources the work is spread over its minutes."""
 TICKETS_KEPT_MS = 36 * 3_600_000
 """A ticket lives through its day, however short the longest lateness is."""
 
@@ -470,7 +472,7 @@ class Partition:
             if book.touched.any()
         }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
-        dropped = self._keep_house(now) if is_due else {}
+        dropped = self._keep_house(now) if is_due else []
         offset, ordinal = self._settled
         still_open = [value for value in self._newest.values() if value.state == "provisional"]
         result = Checkpoint(
@@ -495,7 +497,7 @@ class Partition:
             ledger=self._ledger.take(),
             applied=self._applied,
             pending_holds=self._alerts.packed_holds(),
-            dropped_panes_before=dropped,
+            dropped_panes=dropped,
             seen_until=now if is_due else 0,
             open_values=_encode_values(still_open),
             beats=beats,
@@ -506,7 +508,7 @@ class Partition:
         self._clear_checkpoint()
         return result
 
-    def _keep_house(self, now: int) -> dict[str, int]:
+    def _keep_house(self, now: int) -> list[tuple[str, str, str, int]]:
         """Once a minute: forget identities, tickets and windows that nothing can touch any more."""
         self._kept_house_at = now
         for seen in self._seen:
@@ -518,12 +520,21 @@ class Partition:
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]
             kept_ms = int(self._catalogue.lateness_ms[book.kind_index]) + 2 * book.reach_ms
             book.forget(np.where(span == EMPTY, 0, span - kept_ms))
-        dropped = {}
+        return self._old_panes(now // HOUSEKEEPING_MS)
+
+    def _old_panes(self, minute: int) -> list[tuple[str, str, str, int]]:
+        """The rows of rings whose turn it is, one in sixty, each with the pane before which it holds nothing any more.
+
+        Row by row: a source that has long been silent keeps its own panes, and nobody else's.
+        """
+        found = []
         for name, ring in self._rings.items():
-            tags = ring.tag[: len(ring.row_keys)]
-            if tags.size and bool((tags != EMPTY).any()):
-                dropped[name] = int(tags.max(axis=1).min()) - ring.size
-        return dropped
+            rows = np.arange(minute % ROWS_IN_TURN, len(ring.row_keys), ROWS_IN_TURN)
+            newest = ring.tag[rows].max(axis=1, initial=EMPTY)
+            for row, pane in zip(rows.tolist(), newest.tolist(), strict=True):
+                if pane != EMPTY:
+                    found.append((name, *ring.row_keys[row], pane - ring.size))
+        return found
 
 
 def _first(values: Ints, where: Ints, length: int) -> Ints:

@@ -168,9 +168,11 @@ class SqlStore:
         number = checkpoint.partition
         pane, ticket, seen = table_of(PaneTable), table_of(TicketTable), table_of(SeenTable)
         self._put(connection, PaneTable, checkpoint.panes, partition=number)
-        for series, before in checkpoint.dropped_panes_before.items():
-            old = (pane.c.partition == number) & (pane.c.series == series) & (pane.c.pane < before)
-            connection.execute(sa.delete(pane).where(old))
+        if checkpoint.dropped_panes:
+            row = [pane.c[name] == sa.bindparam(f"of_{name}") for name in ("series", "entity", "field")]
+            old = sa.delete(pane).where(pane.c.partition == number, *row, pane.c.pane < sa.bindparam("before"))
+            names = ("of_series", "of_entity", "of_field", "before")
+            connection.execute(old, [dict(zip(names, place, strict=True)) for place in checkpoint.dropped_panes])
         self._put(connection, TicketTable, checkpoint.tickets, partition=number)
         if checkpoint.tickets_done:
             done = sa.delete(ticket).where(ticket.c.desk == sa.bindparam("d"), ticket.c.ticket == sa.bindparam("t"))

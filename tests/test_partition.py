@@ -345,6 +345,21 @@ def test_after_a_crash_at_any_checkpoint_every_later_beat_says_the_same(store: S
             broken = again
 
 
+def test_the_panes_kept_of_a_live_source_are_bounded_also_where_another_has_long_been_silent(store: SqlStore) -> None:
+    feed = Feed(catalogue())
+    feed.tell((OTHER, senml("speed", NOON, 40), NOON))
+    kept = []
+    for step in range(360):
+        now = NOON + step * MINUTE
+        feed.tell((SPEED, senml("speed", now, 40), now))
+        feed.partition.evaluate(now)
+        assert store.commit(feed.partition.checkpoint(now))
+        if step % 60 == 59:
+            kept.append(len(store.recover(0).panes))
+    assert kept[5] == kept[3] < 300
+    assert any(row.entity == B for row in store.recover(0).panes), "the silent one keeps its own"
+
+
 def test_what_was_said_of_old_windows_is_forgotten_also_where_another_unit_has_long_been_silent() -> None:
     feed = Feed(catalogue())
     feed.tell((OTHER, senml("speed", NOON, 40), NOON))

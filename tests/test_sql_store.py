@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -101,6 +102,15 @@ def test_a_worker_that_lost_its_partition_writes_nothing(store: SqlStore) -> Non
     assert (store.recover(0).offset, store.recover(0).panes, store.recover(0).values) == (2, [], [])
 
 
+def test_a_worker_that_lost_its_partition_writes_nothing_also_where_no_record_has_come_since(store: SqlStore) -> None:
+    first = checkpoint(-1, 1)
+    assert store.commit(first)
+    successor = checkpoint(1, 1, expected_at=first.at)
+    assert store.commit(msgspec.structs.replace(successor, at=first.at + 1_000)), "with nothing new to read"
+    assert not store.commit(checkpoint(1, 1, expected_at=first.at, values=[value(T0)]))
+    assert store.recover(0).values == []
+
+
 def test_of_two_workers_that_commit_at_once_exactly_one_wins(store: SqlStore, url: str) -> None:
     assert store.commit(checkpoint(-1, 0))
     stores = [SqlStore(url) for _ in range(4)]
@@ -127,7 +137,7 @@ def test_rows_of_the_same_key_are_replaced_and_old_panes_and_identities_go(store
     ticket = TicketRow("d", "t", 1, None, None, None, "", 1)
     assert store.commit(checkpoint(1, 2, panes=[pane(2, n=9)], tickets=[ticket], seen=[SeenRow(300, b"b")]))
     assert store.commit(
-        checkpoint(2, 3, dropped_panes_before={"air/pm25/60": 2}, tickets_done=[("d", "t")], seen_until=200)
+        checkpoint(2, 3, dropped_panes=[("air/pm25/60", "06658/s1", "", 2)], tickets_done=[("d", "t")], seen_until=200)
     )
     found = store.recover(0)
     assert sorted((row.series, row.pane, row.n) for row in found.panes) == [("air/pm25/60", 2, 9), ("other", 1, 1)]
