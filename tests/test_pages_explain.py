@@ -44,9 +44,9 @@ async def process(folder: Path) -> None:
     processor = WholeProcessor(DEFINITIONS, folder, START, 2)
     for minute in range(1, 20):
         now = START + minute * MINUTE_MS
-        await processor.hear(heard(minute), now)
-        for pause in (0, 20_000, 40_000):
-            processor.beat(now + pause)
+        await processor.live(heard(minute), now)
+        for pause in (20_000, 40_000):
+            await processor.live([], now + pause)
     await processor.close()
 
 
