@@ -84,10 +84,10 @@ def judge(
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
     if repeated.any():
-        duplicate = _duplicates(keys, readings.judged, repeated, kind, seen)
         heard = _heard_at(readings, stream, before, streams["received"])
         silence = np.maximum(readings.received_at - heard, 0)
         late |= repeated & (readings.time < before + silence - lateness)
+        duplicate = _duplicates(keys, readings.judged, late, repeated, kind, seen)
     _learn(streams, stream, readings, before)
     return Verdict(duplicate, late, running)
 
@@ -122,15 +122,17 @@ def identities(source_keys: Keys, quantity_keys: Keys, readings: Readings) -> Ke
     return reading_keys(source_keys[readings.source], quantity_keys[readings.quantity], readings.time)
 
 
-def _duplicates(keys: Keys, judged: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]) -> Flags:
-    """Which of the repeated readings are told before: in an earlier beat, or earlier in this one."""
+def _duplicates(
+    keys: Keys, judged: Flags, late: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]
+) -> Flags:
+    """Which of the repeated readings are told before, and not too late then: in an earlier beat, or earlier in this."""
     duplicate = np.zeros(len(keys), dtype=np.bool_)
     for number in present(kind[repeated]):
         chosen = np.flatnonzero(repeated & (kind == number))
         duplicate[chosen] = seen[number].contains(keys[chosen])
     candidates = np.flatnonzero(~judged)
-    _, first = np.unique(keys[candidates], return_index=True)
-    again = np.ones(len(candidates), dtype=np.bool_)
+    _, first, which = np.unique(keys[candidates], return_index=True, return_inverse=True)
+    again = ~late[candidates[first]][which]
     again[first] = False
     duplicate[candidates[again]] = True
     return duplicate & repeated

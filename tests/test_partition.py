@@ -76,6 +76,18 @@ def test_every_message_has_one_outcome_and_the_ledger_adds_up() -> None:
     assert checkpoint.ordinal == totals.settled == 8
 
 
+@pytest.mark.parametrize("beats", [1, 2])
+def test_what_came_too_late_and_comes_again_is_too_late_again_however_beats_cut_it(beats: int) -> None:
+    feed = Feed(catalogue())
+    late = (SPEED, senml("speed", NOON - 11 * MINUTE, 40), NOON)
+    feed.tell((SPEED, senml("speed", NOON, 40), NOON), late)
+    if beats == 2:
+        feed.partition.evaluate(NOON)
+    feed.tell(late)
+    totals = feed.partition.evaluate(NOON).totals
+    assert (totals.accepted, totals.too_late, totals.duplicate) == (1, 2, 0)
+
+
 def test_calibrating_and_faulty_samples_are_kept_and_never_counted() -> None:
     feed = Feed(catalogue())
     payload = b'[{"n":"speed","t":%d,"v":5},{"n":"status","vs":"calibrating"}]' % (NOON // 1000)
