@@ -1,7 +1,8 @@
 """A partition's mergeable share of one window: the cells of its units, packed.
 
 Where units lag far behind others, a window is told again when the panes of those that are ahead have been given up.
-Such a share is a patch: what it does not name is as the share before it had it.
+Such a share is a patch: it does not name those units, also where some of their panes are still there, and what it does
+not name is as the share before it had it.
 """
 
 import zlib
@@ -31,11 +32,11 @@ _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.
 
 
 def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...], is_closed: bool) -> Partial:
-    """Pack a frame's units that are not empty."""
-    used = np.flatnonzero((frame.cells.n > 0) | (frame.cells.sources > 0))
+    """Pack a frame's units that are not empty, and whole."""
+    used = np.flatnonzero(((frame.cells.n > 0) | (frame.cells.sources > 0)) & ~frame.has_lost)
     units = [unit_codes[unit] for unit in used.tolist()]
     share = _packed(partition, is_closed, units, picked(frame.cells, used))
-    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.has_lost)
+    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), bool(frame.has_lost.any()))
 
 
 def picked(cells: Cells, chosen: Ints) -> Cells:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams import vn_aqi
 from streams.beat import State, Value
@@ -26,13 +27,13 @@ class Closed(NamedTuple):
 class Frame(NamedTuple):
     """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
 
-    `has_lost`: some panes of it have been given up already, by units that are far ahead of others.
+    `has_lost` [units]: whether some panes of it have been given up already, by units that are far ahead of others.
     """
 
     end: int
     cells: Cells
     values: Floats
-    has_lost: bool
+    has_lost: NDArray[np.bool_]
 
 
 class WindowBook:
@@ -186,9 +187,17 @@ class WindowBook:
                 cells = spread(cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
+        return Frame(end, cells, combine(self.kpi, cells), self._has_lost(end))
+
+    def _has_lost(self, end: int) -> NDArray[np.bool_]:
+        """The units whose rings have moved on so far that a window's first panes may have gone."""
         oldest = (end + self._catalogue.zone_ms) // self.pane_ms - self.reach_ms // self.pane_ms
-        has_lost = any(ring.newest_pane - ring.size >= oldest for ring in self._rings)
-        return Frame(end, cells, combine(self.kpi, cells), has_lost)
+        lost = np.zeros(self._units, dtype=np.bool_)
+        for ring in self._rings:
+            if ring.newest_pane - ring.size >= oldest:
+                newest = ring.tag[: len(ring.row_keys)].max(axis=1)
+                lost[ring.row_unit[newest - ring.size >= oldest]] = True
+        return lost
 
     def _aqi_cells(self, end: int) -> Cells:
         """The hour's VN_AQI of each station, as cells of sources merged by unit."""
