@@ -1,7 +1,8 @@
 """A partition's mergeable share of one window: the cells of its units, packed.
 
 Where units lag far behind others, a window is told again when the panes of those that are ahead have been given up.
-Such a share is a patch: what it does not name is as the share before it had it.
+Such a share is a patch: it does not name those units, also where some of their panes are still there, and what it does
+not name is as the share before it had it.
 """
 
 import zlib

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from small_world import NOON, A, B, Feed, Message, catalogue, cloudevent, nothing, senml
 
+from streams.pane import PaneRing
 from streams.partition import Beat
 from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
@@ -83,6 +84,23 @@ def test_a_unit_that_lags_behind_does_not_take_the_others_readings_from_the_plac
         roll_up.report(Report(0, feed.partition.evaluate(NOON + 3 * HOUR).partials, None), NOON + 3 * HOUR)
         beat = roll_up.evaluate(NOON + 3 * HOUR)
         closed |= {(v.kpi, v.end): (v.n, v.value) for v in beat.closed if v.scope == "22"}
+    assert closed["speed", NOON + 5 * MINUTE] == (6, 55.0)
+
+
+def test_a_share_told_again_does_not_name_a_unit_of_whose_panes_some_have_gone() -> None:
+    """The ring of the unit ahead has given up the first panes of the window, and still has the last ones."""
+    feed, roll_up = Feed(catalogue()), RollUp(catalogue(), nothing(), NOON)
+    later, behind = NOON + 3 * HOUR, f"ioc/{B}/traffic/one"
+    panes = PaneRing(catalogue().series["traffic/speed/60/unit"]).size
+    ahead = [(ONE, senml("speed", NOON + step * MINUTE, 60.0), later) for step in range(panes + 2)]
+    closed: Figures = {}
+    for messages in (
+        [(behind, senml("speed", NOON, 30.0), later), *ahead],
+        [(behind, senml("speed", NOON + 2 * HOUR, 30.0), later)],
+    ):
+        feed.tell(*messages)
+        roll_up.report(Report(0, feed.partition.evaluate(later).partials, None), later)
+        closed |= {(v.kpi, v.end): (v.n, v.value) for v in roll_up.evaluate(later).closed if v.scope == "22"}
     assert closed["speed", NOON + 5 * MINUTE] == (6, 55.0)
 
 
