@@ -243,39 +243,40 @@ class PaneRing:
         """
         index = np.arange(first_pane, first_pane + panes)
         slot = index % self.size
-        at = np.ix_(rows, slot)
-        live = (self.tag[at] == index) & (self.n[at] > 0)
-        n = np.where(live, self.n[at], 0)
-        times = np.where(live, self.last_time[at], EMPTY)
-        newest = times.argmax(axis=1)
-        early = np.where(live, self.first_time[at], NEVER)
-        oldest = early.argmin(axis=1)
-        line = np.arange(len(rows))
-        hits = np.zeros(len(rows), np.int64)
-        if bound >= 0:
-            hits = np.where(live, self.hits[at][:, :, bound], 0).sum(axis=1)
-        bins = np.zeros((len(rows), self.bin_count), np.uint32)
-        if self.bin_count:
-            # Only what is there: a desk's minutes are mostly empty, and their bins are the dearest column.
-            filled, pane = live.nonzero()
-            starts = _runs(filled)
+        # Only what is there: a desk's minutes are mostly empty.
+        filled, pane = (self.tag[rows[:, None], slot] == index).nonzero()
+        flat = rows[filled] * self.size + slot[pane]
+        starts = _runs(filled)
+        there, ends = filled[starts], np.r_[starts[1:], len(filled)] - 1 if len(starts) else starts
+
+        def merged(column: NDArray[Any], ufunc: np.ufunc, empty: float) -> NDArray[Any]:
+            result = np.full((len(rows), *column.shape[1:]), empty, column.dtype)
             if len(starts):
-                bins[filled[starts]] = np.add.reduceat(self.bins[rows[filled], slot[pane]], starts, axis=0)
-        counts = n.sum(axis=1)
+                result[there] = ufunc.reduceat(column[flat], starts, axis=0)
+            return result
+
+        def at_end(column: NDArray[Any], cells: Ints, empty: float) -> NDArray[Any]:
+            result = np.full(len(rows), empty, column.dtype)
+            result[there] = column.reshape(-1)[flat[cells]]
+            return result
+
+        counts = merged(self.n.reshape(-1), np.add, 0)
+        hits = self.hits[:, :, bound].reshape(-1) if bound >= 0 else None
+        # Panes follow each other in time: the oldest reading is in the first that holds any, the newest in the last.
         return Cells(
             n=counts,
             sources=(counts > 0).astype(np.int64),
-            total=np.where(live, self.total[at], 0.0).sum(axis=1),
-            low=np.where(live, self.low[at], np.inf).min(axis=1, initial=np.inf),
-            high=np.where(live, self.high[at], -np.inf).max(axis=1, initial=-np.inf),
-            first_time=early[line, oldest],
-            first_value=self.first_value[at][line, oldest],
-            last_time=times[line, newest],
-            last_value=self.last_value[at][line, newest],
-            hits=hits,
-            bins=bins,
-            first_offset=np.where(live, self.first_offset[at], NEVER).min(axis=1, initial=NEVER),
-            last_offset=np.where(live, self.last_offset[at], EMPTY).max(axis=1, initial=EMPTY),
+            total=merged(self.total.reshape(-1), np.add, 0),
+            low=merged(self.low.reshape(-1), np.minimum, np.inf),
+            high=merged(self.high.reshape(-1), np.maximum, -np.inf),
+            first_time=at_end(self.first_time, starts, NEVER),
+            first_value=at_end(self.first_value, starts, 0),
+            last_time=at_end(self.last_time, ends, EMPTY),
+            last_value=at_end(self.last_value, ends, 0),
+            hits=np.zeros(len(rows), np.int64) if hits is None else merged(hits, np.add, 0),
+            bins=merged(self.bins.reshape(self._capacity * self.size, self.bin_count), np.add, 0),
+            first_offset=merged(self.first_offset.reshape(-1), np.minimum, NEVER),
+            last_offset=merged(self.last_offset.reshape(-1), np.maximum, EMPTY),
         )
 
 
@@ -299,6 +300,8 @@ def _runs(ordered: Ints) -> Ints:
 
 def group(cells: Cells, groups: Ints, length: int) -> Cells:
     """Merge cells into `length` groups; `groups` gives each cell's group. Empty groups have n = 0."""
+    if len(groups) <= length and (np.bincount(groups, minlength=length) <= 1).all():
+        return _placed(cells, groups, length)
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]
     starts = _runs(ordered)
@@ -318,6 +321,21 @@ def group(cells: Cells, groups: Ints, length: int) -> Cells:
     last_time, last_value = _ends(cells.last_time, cells.last_value, groups, length, newest=True)
     offsets = merged(cells.first_offset, np.minimum, NEVER), merged(cells.last_offset, np.maximum, EMPTY)
     return Cells(n, sources, total, low, high, first_time, first_value, last_time, last_value, hits, bins, *offsets)
+
+
+_NOTHING = (0, 0, 0.0, np.inf, -np.inf, NEVER, 0.0, EMPTY, 0.0, 0, 0, NEVER, EMPTY)
+"""What a cell without readings has in each column."""
+
+
+def _placed(cells: Cells, places: Ints, length: int) -> Cells:
+    """Cells each in a place of its own: nothing is to be merged."""
+    columns: list[NDArray[Any]] = list(cells)
+    result = []
+    for column, empty in zip(columns, _NOTHING, strict=True):
+        laid = np.full((length, *column.shape[1:]), empty, column.dtype)
+        laid[places] = column
+        result.append(laid)
+    return Cells._make(result)
 
 
 def _ends(time: Ints, value: Floats, groups: Ints, length: int, newest: bool) -> tuple[Ints, Floats]:
