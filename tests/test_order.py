@@ -172,7 +172,7 @@ def note(told: dict[tuple[str, str, int], list[Value]], values: list[Value]) -> 
 ALONE = dict.fromkeys(UNITS, 0)
 homes_of_units = st.fixed_dictionaries({unit: st.integers(0, 2) for unit in UNITS})
 beats = st.sampled_from((20.0, 61.0, 240.0))
-QUICK, LONG = settings(max_examples=12), settings(max_examples=200)
+QUICK, LONG = settings(max_examples=12), settings(max_examples=60)
 
 
 # --- the properties ---
