@@ -19,7 +19,8 @@ KpiAnswer = TypedDict(
     },
 )  # fmt: skip
 """A KPI over one window: `unit` is the commune's, former district's or place's code, `ucum` the unit of measure;
-times are ms UTC; `value` is null where nothing was observed, `state` "unknown" where nothing ever was."""
+times are ms UTC; `value` is null where nothing was observed, `state` "unknown" where nothing ever was. `sources` counts
+the devices of a KPI across them, else the units."""
 
 
 class LedgerAnswer(TypedDict):

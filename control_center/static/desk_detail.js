@@ -132,7 +132,8 @@ export class Detail {
     const state = value.state === "corrected" ? fill(deskWords.corrected, { n: number(value.revision) }) : deskWords[/** @type {"final"} */ (value.state)];
     const rows = value.value === null ? [deskWords.unknown] : [
       `${number(value.value, kpi.decimals)} ${unit} · ${state}`,
-      fill(deskWords.readings, { n: number(value.n), m: number(value.sources) }),
+      // Only a KPI across sources counts them; of the others the explanation lists them.
+      fill(kpi.across ? deskWords.readings : deskWords.readingsOnly, { n: number(value.n), m: number(value.sources) }),
       fill(deskWords.window, { from: desk.times.near(value.from, desk.now), to: desk.times.near(value.to, desk.now) }),
       fill(deskWords.asOf, { age: age(desk.now - value.as_of) }),
     ];
