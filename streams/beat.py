@@ -10,8 +10,8 @@ State = Literal["provisional", "final", "corrected"]
 class Value(msgspec.Struct, frozen=True):
     """A KPI's value over one window. `scope` is a unit's, a former district's or the place's code.
 
-    `value` is None when nothing was observed. `n` counts the readings behind it, `sources` the devices of a KPI across them, else
-    the units;
+    `value` is None when nothing was observed. `n` counts the readings behind it, `sources` the devices of a KPI across
+    them, else the units.
     `start` and `end` bound the window, `as_of` is the newest observed time in it; all ms UTC. The offsets bound the
     journal records behind a unit's value within its partition; −1 where it is merged over partitions.
     """
