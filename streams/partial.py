@@ -17,8 +17,8 @@ from streams.window import Frame
 
 class Share(msgspec.Struct, array_like=True, frozen=True):
     """`partition`'s cells of one window; `columns` are the columns of Cells as bytes, one entry a unit of `units`, the
-    last of them, the bins, compressed: most are 0; `is_closed` when all that the partition said of the window is
-    final.
+    last of them, the bins, compressed: most are 0; `is_closed` when no unit of the partition still has the
+    window open.
     """
 
     partition: int
@@ -31,12 +31,12 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
 _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.float64, np.int64, np.float64, np.int64)
 
 
-def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...], is_closed: bool) -> Partial:
+def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...]) -> Partial:
     """Pack a frame's units that are not empty and have lost nothing of it."""
     is_told = (frame.cells.n > 0) | (frame.cells.sources > 0)
     used = np.flatnonzero(is_told if frame.lost is None else is_told & ~frame.lost)
     units = [unit_codes[unit] for unit in used.tolist()]
-    share = _packed(partition, is_closed, units, picked(frame.cells, used))
+    share = _packed(partition, frame.is_closed, units, picked(frame.cells, used))
     return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.lost is not None)
 
 

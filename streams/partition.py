@@ -383,8 +383,7 @@ class Partition:
             if not values:
                 continue
             kpi = self._catalogue.kpis[values[0].kpi]
-            closed = all(value.state != "provisional" for value in values)
-            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes, closed)
+            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes)
             beat.partials.append(partial)
             before = self._partials.get((kpi.id, frame.end))
             self._partials[kpi.id, frame.end] = partial if before is None else amended_partial(before, partial)

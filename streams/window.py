@@ -28,13 +28,14 @@ class Frame(NamedTuple):
     """One window of all units: merged cells and values [units], NaN where unknown. `end` is ms UTC.
 
     `lost` [units]: those whose panes of it have been given up in part, because they are far ahead of others; None where
-    there can be none.
+    there can be none. `is_closed`: no unit that has readings in it still has it open.
     """
 
     end: int
     cells: Cells
     values: Floats
     lost: NDArray[np.bool_] | None
+    is_closed: bool = False
 
 
 class WindowBook:
@@ -135,6 +136,10 @@ class WindowBook:
 
     def _say(self, end: int, units: Ints, closing: bool) -> tuple[Frame, list[Value]]:
         frame = self.frame(end)
+        is_open = (frame.cells.n > 0) & (self.closed_to < end)
+        if closing:
+            is_open[units] = False
+        frame = frame._replace(is_closed=not is_open.any())
         values = []
         for unit in units.tolist():
             if not frame.cells.n[unit] and np.isnan(frame.values[unit]):
