@@ -1,5 +1,6 @@
 """`ioc verify`: the oracle's answers beside those of a centre that has received the same run of a simulated city."""
 
+import time
 from collections.abc import Iterator
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from simulators.toml_scenarios import load_equipment, load_scenario
 
 STATUSES_MAX = 5_000
 PATIENCE_S = 30.0
+LOOK_S = 1.0
 MISSING_LIMIT = 10_000
 LIVE_WITHIN_MS = 60_000
 HOUR_MS = 3_600_000
@@ -153,9 +155,12 @@ def _graded(
         rows = asked.windows(kpi.id, span[0] - 36 * HOUR_MS, span[1] + 36 * HOUR_MS, lambda: None)
         sections.append(grade.of_windows(kpi, found, oracle.closed(kpi, found), rows, units))
         progress.advance(task)
-    sections.append(_alerts(oracle, asked, kpis, span, ran))
+    until = time.monotonic() + patience_s
+    while (alerts := _alerts(oracle, asked, kpis, span, ran)).is_finding and time.monotonic() < until:
+        # Silence is looked for every few seconds: the last good-bye may not have been noticed yet.
+        time.sleep(LOOK_S)
     progress.advance(task)
-    return sections
+    return [*sections, alerts]
 
 
 def _alerts(

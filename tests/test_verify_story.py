@@ -51,7 +51,7 @@ def test_a_run_with_every_fault_comes_to_what_the_oracle_says_and_another_seed_d
 
 def test_a_run_that_keeps_pace_with_the_clock_is_graded_with_its_alerts(centre: Centre) -> None:
     begin = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) // 600 * 600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    run = ("--from", begin, "--hours", "0.02", "--rate", "30", "--round-the-clock")
+    run = ("--from", begin, "--hours", "0.02", "--rate", "8", "--round-the-clock")
     code, said = ioc("simulate", "--mqtt", f"mqtt://127.0.0.1:{centre.mqtt_port}", "--speed", "1", *run)
     assert code == 0, said
     code, said = ioc("verify", *at(centre), "--patience", "60", *run)
