@@ -273,6 +273,7 @@ async def test_a_fault_of_the_centre_takes_a_strip_of_its_own_and_nothing_is_cut
         await is_live(wall)
         strip = wall.page.locator("#faults")
         await expect(strip).to_be_hidden()
+        await expect(wall.page.locator(".alert:visible").first).to_be_visible()
         rows = await wall.page.locator(".alert:visible").count()
         await ail(world, disk_low=LOW)
         await expect(strip).to_contain_text("Cảnh báo hệ thống: Đĩa sắp đầy – còn 812")
