@@ -18,7 +18,7 @@ import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
 from control_center.embedded_processor import process
-from control_center.embedded_settings import BROKER_HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from sensors.disk_room import DiskGauge, limits_of
@@ -58,7 +58,7 @@ async def run_engine(settings: EngineSettings) -> None:
     store = SqlStore(settings.database)  # `ioc up` has brought its tables up to date before it started us
     live = MemoryLive(secrets.token_hex(8))
     watch = FaultWatch(live, now_ms, disk_source(DiskGauge(settings.data, limits_of())))
-    probe = MqttProbe(BROKER_HOST, settings.mqtt_port, now_ms) if settings.mqtt_port is not None else None
+    probe = MqttProbe(HOST, settings.mqtt_port, now_ms) if settings.mqtt_port is not None else None
     if probe is not None:
         watch.sources.append(broker_source(probe))
         probe.start()

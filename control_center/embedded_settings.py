@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-BROKER_HOST = "127.0.0.1"
 PARTITIONS = 4
 
 

@@ -74,7 +74,7 @@ async def _show(
         first, last = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M:%S}" for at in (span.begin, span.end))
         console.print(f"[bold]PHÁT LẠI / REPLAY[/] {first} → {last} · ×{span.speed:g}", highlight=False)
         console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
-        running = asyncio.create_task(_run(shown, span))
+        running = asyncio.create_task(shown.run(_pace(span)))
         await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
@@ -85,10 +85,6 @@ async def _show(
         await journal.close()
         shown.close()
         store.close()
-
-
-async def _run(shown: Replay, span: ReplaySpan) -> None:
-    await shown.run(_pace(span))
 
 
 def _pace(span: ReplaySpan) -> Callable[[int], Awaitable[None]]:

@@ -45,7 +45,7 @@ HOUSEKEEPING_S = 600.0
 STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
 
-ROLL_UP_WAIT_S = 0.05
+ROLL_UP_WAIT_S = 0.005
 REPORTS_S = 120.0
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
@@ -335,7 +335,7 @@ class Engine:
         Where other workers have partitions too, theirs come when they come, and nobody waits for them.
         """
         if self._roll_up is None or not self._is_alone:
-            await asyncio.sleep(0.1 * ROLL_UP_WAIT_S)
+            await asyncio.sleep(ROLL_UP_WAIT_S)
             return
         while self._reports_taken < self._reports_sent:
             self._reports_in.clear()

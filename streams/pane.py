@@ -58,7 +58,6 @@ class Cells(NamedTuple):
     last_offset: Ints
 
 
-FLOAT_COLUMNS = ("total", "low", "high", "first_value", "last_value")
 NEVER = np.iinfo(np.int64).max
 
 

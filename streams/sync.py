@@ -55,8 +55,8 @@ class SyncState:
 
     def renumber(self, sequence: int) -> None:
         """Let everything there is be as new as `sequence`, and count on from there: nobody may have looked yet."""
-        present = {key: (sequence, value) for key, (_, value) in self._entries.items() if value is not None}
-        self._entries, self._tombstones = dict(present), {}
+        self._entries = {key: (sequence, value) for key, (_, value) in self._entries.items() if value is not None}
+        self._tombstones = {}
         self.sequence = self.floor = sequence
 
     def skip_to(self, sequence: int) -> None:

@@ -84,7 +84,7 @@ def judge(
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
     if repeated.any():
-        heard = _heard_at(readings, stream, before, streams["received"])
+        heard = _heard_at(readings, stream, before, streams)
         silence = np.maximum(readings.received_at - heard, 0)
         late |= repeated & (readings.time < before + silence - lateness)
         duplicate = _duplicates(keys, readings.judged, late, repeated, kind, seen)
@@ -101,9 +101,9 @@ def _learn(streams: Columns, stream: Ints, readings: Readings, before: Ints) -> 
     streams["received"][which] = readings.received_at[newer]
 
 
-def _heard_at(readings: Readings, stream: Ints, before: Ints, received: Ints) -> Ints:
+def _heard_at(readings: Readings, stream: Ints, before: Ints, streams: Columns) -> Ints:
     """For each reading, when the newest that its stream had said until then (`before`) was received."""
-    order = np.argsort(stream, kind="stable")
+    order = stable_order(stream, streams.rows)
     place = np.arange(len(order))
     of = stream[order]
     is_newest = (readings.time > before)[order]
@@ -111,7 +111,7 @@ def _heard_at(readings: Readings, stream: Ints, before: Ints, received: Ints) ->
     last = np.maximum.accumulate(np.where(is_newest, place, -1))
     last = np.r_[-1, last[:-1]]
     begins = np.maximum.accumulate(np.where(np.r_[True, of[1:] != of[:-1]], place, 0))
-    heard = np.where(last >= begins, readings.received_at[order][last], received[of])
+    heard = np.where(last >= begins, readings.received_at[order][last], streams["received"][of])
     result = np.empty_like(heard)
     result[order] = heard
     return result
