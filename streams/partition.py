@@ -473,7 +473,8 @@ class Partition:
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
         dropped = self._keep_house(now) if is_due else []
         offset, ordinal = self._settled
-        still_open = [value for value in self._newest.values() if value.state == "provisional"]
+        # Sorted: in which order they were first told is forgotten with the process.
+        still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
         result = Checkpoint(
             partition=self.number,
             expected=self._expected,

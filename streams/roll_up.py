@@ -222,7 +222,9 @@ class RollUp:
         self, now: int, mails: list[Mail], summaries: list[SummaryRow], snapshot: dict[str, int] | None = None
     ) -> Checkpoint:
         """Everything changed since the last checkpoint. Call right after `evaluate`."""
-        standing = _Standing([value for value in self._newest.values() if value.state == "provisional"], self._silent)
+        # Sorted: in which order they were first told is forgotten with the process.
+        still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
+        standing = _Standing(still_open, dict(sorted(self._silent.items())))
         result = Checkpoint(
             partition=ROLL_UP,
             expected=self._expected,
