@@ -68,7 +68,7 @@ async def filled(path: Path, trace: list[Message], partitions: int) -> None:
 
 
 def write_all(store: SqlStore, checkpoints: list[Checkpoint]) -> bool:
-    return all(store.commit(checkpoint) for checkpoint in checkpoints)
+    return len(store.commit_all(checkpoints)) == len(checkpoints)
 
 
 async def ours(trace: list[Message], folder: Path, partitions: int) -> tuple[Cells, float, float]:

@@ -8,9 +8,10 @@ import numpy as np
 from sensors.kind import Kind
 from sensors.place import Place
 from streams.alert import Rule
+from streams.columns import Ints
 from streams.identity import key_of
 from streams.kpi import Kpi
-from streams.pane import Ints, SeriesSpec
+from streams.pane import SeriesSpec
 
 AQI_POLLUTANTS = ("pm25", "pm10", "o3", "co", "so2", "no2")
 NOWCAST_HOURS = 12

@@ -10,7 +10,8 @@ When nothing arrives, the watermark *runs on* with the processing clock, so that
 import msgspec
 import numpy as np
 
-from streams.pane import EMPTY, Ints
+from streams.columns import Ints
+from streams.pane import EMPTY
 
 
 class Clocks:

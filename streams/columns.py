@@ -1,13 +1,20 @@
 """Whole numbers in named columns that grow by rows: how sources keep what is known of each of them."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streams.pane import Ints
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def present(small: Ints) -> list[int]:
     """Which of a few small whole numbers occur, in order: quicker than sorting for it."""
     return np.flatnonzero(np.bincount(small)).tolist()
+
+
+def runs_of(ordered: Ints) -> Ints:
+    """Where each run of equal numbers begins."""
+    return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, np.int64)
 
 
 def stable_order(keys: Ints, bound: int) -> Ints:

@@ -19,10 +19,10 @@ from sensors.reading import DeskEvent, Pack
 from streams.beat import Rejection
 from streams.catalogue import Catalogue
 from streams.clock import Clocks
-from streams.columns import present
+from streams.columns import Floats, Ints, present
 from streams.identity import SeenSet, key_of
 from streams.ledger import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE
-from streams.pane import EMPTY, Floats, Ints
+from streams.pane import EMPTY
 from streams.route import Route, Routed, Routes
 from streams.source import STATUSES, Sources, Spoken
 from streams.ticket import STEPS, Derived, TicketBook

@@ -10,7 +10,7 @@ import numpy as np
 
 from streams.beat import Counts
 from streams.checkpoint import LedgerRow
-from streams.pane import Ints
+from streams.columns import Ints
 
 UNDECIDED, DUPLICATE, TOO_LATE, ACCEPTED, REJECTED = range(5)
 _NAMES = {DUPLICATE: "duplicate", TOO_LATE: "too_late", ACCEPTED: "accepted", REJECTED: "rejected"}

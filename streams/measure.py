@@ -3,8 +3,9 @@
 import numpy as np
 
 from streams import histogram
+from streams.columns import Floats
 from streams.kpi import Kpi
-from streams.pane import EMPTY, MILLION, Cells, Floats
+from streams.pane import EMPTY, MILLION, Cells
 
 PER_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95}

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.columns import Columns, stable_order
-from streams.pane import EMPTY, Ints
+from streams.columns import Columns, Ints, runs_of, stable_order
+from streams.pane import EMPTY
 
 Flags = NDArray[np.bool_]
 GAPS_LISTED = 64
@@ -23,6 +23,7 @@ JUMP_MAX = 1_000_000
 """A number further ahead than this is no gap, but another numbering."""
 
 NUMBER_MAX = 2**62
+_COUNTED = ("first", "next", "newest", "since", "numbered", "span_before", "restarts")
 
 
 class Gap(msgspec.Struct, array_like=True):
@@ -58,7 +59,7 @@ class Numbering:
             return
         order = stable_order(sources, self._columns.rows)
         source, number, time = sources[order], numbers[order], times[order]
-        starts = np.flatnonzero(np.r_[True, source[1:] != source[:-1]])
+        starts = runs_of(source)
         lengths = np.diff(np.r_[starts, len(source)])
         who, columns = source[starts], self._columns
         begun = columns["first"][who] >= 0
@@ -68,8 +69,7 @@ class Numbering:
         self._count_plain(who[is_plain], begun[is_plain], expected, lengths, starts, is_plain, time)
         for place in np.flatnonzero(~is_plain).tolist():
             span = slice(int(starts[place]), int(starts[place] + lengths[place]))
-            for one, at in zip(number[span].tolist(), time[span].tolist(), strict=True):
-                self._count_one(int(who[place]), one, at)
+            self._count_run(int(who[place]), number[span].tolist(), time[span].tolist())
 
     def _count_plain(
         self, who: Ints, begun: Flags, expected: Ints, lengths: Ints, starts: Ints, is_plain: Flags, time: Ints
@@ -86,39 +86,33 @@ class Numbering:
         columns["numbered"][who] += lengths[is_plain]
         columns["newest"][who] = np.maximum(columns["newest"][who], newest)
 
-    def _count_one(self, source: int, number: int, time: int) -> None:
-        columns = self._columns
-        first, following = int(columns["first"][source]), int(columns["next"][source])
-        newest = int(columns["newest"][source])
-        time = newest if time == EMPTY else time
-        if first < 0:
-            self._begin(source, number, time)
-        elif number < following or time < int(columns["since"][source]):
-            if self._fill(source, number, time):
-                columns["numbered"][source] += 1
-            elif number < following and time > newest:
-                self._begin_again(source, number, time)
-            # Anything else has arrived before.
-        elif number - following > JUMP_MAX:
-            self._begin_again(source, number, time)
-        else:
-            if number > following:
-                self._open(source, Gap(following, number - 1, newest, time))
-            columns["next"][source] = number + 1
-            columns["numbered"][source] += 1
-        columns["newest"][source] = max(int(columns["newest"][source]), time)
-
-    def _begin(self, source: int, number: int, time: int) -> None:
-        columns = self._columns
-        columns["first"][source], columns["next"][source] = number, number + 1
-        columns["since"][source] = time
-        columns["numbered"][source] += 1
-
-    def _begin_again(self, source: int, number: int, time: int) -> None:
-        columns = self._columns
-        columns["span_before"][source] += columns["next"][source] - columns["first"][source]
-        columns["restarts"][source] += 1
-        self._begin(source, number, time)
+    def _count_run(self, source: int, numbers: list[int], times: list[int]) -> None:
+        """One source's messages one by one: somewhere in them a number is missing, told again, late or begins anew."""
+        columns = [self._columns[name] for name in _COUNTED]
+        first, following, newest, since, numbered, span_before, restarts = (int(one[source]) for one in columns)
+        for number, told in zip(numbers, times, strict=True):
+            time = newest if told == EMPTY else told
+            if first < 0:
+                begins = True
+            elif number < following or time < since:
+                is_filling = self._fill(source, number, time)
+                numbered += is_filling
+                # Anything else has arrived before.
+                begins = not is_filling and number < following and time > newest
+            else:
+                begins = number - following > JUMP_MAX
+                if not begins:
+                    if number > following:
+                        self._open(source, Gap(following, number - 1, newest, time))
+                    following, numbered = number + 1, numbered + 1
+            if begins:
+                if first >= 0:
+                    span_before, restarts = span_before + following - first, restarts + 1
+                first, following, since, numbered = number, number + 1, time, numbered + 1
+            newest = max(newest, time)
+        counted = (first, following, newest, since, numbered, span_before, restarts)
+        for column, count in zip(columns, counted, strict=True):
+            column[source] = count
 
     def _open(self, source: int, gap: Gap) -> None:
         listed = self.gaps.setdefault(source, [])

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams import histogram
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from streams.columns import Floats, Ints, runs_of, stable_order
 
 MILLION = 1_000_000.0
 EMPTY = np.iinfo(np.int64).min
@@ -146,9 +144,9 @@ class PaneRing:
         the lateness rule upstream must have held it back.
         """
         flat = rows * self.size + panes % self.size
-        order = np.argsort(flat, kind="stable")
+        order = stable_order(flat, self._capacity * self.size)
         flat, panes, times, values, offsets = flat[order], panes[order], times[order], values[order], offsets[order]
-        starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
+        starts = runs_of(flat)
         lengths = np.diff(np.r_[starts, len(flat)])
         cell = flat[starts]
         self._renew(cell, panes[starts])
@@ -245,7 +243,7 @@ class PaneRing:
         # Only what is there: a desk's minutes are mostly empty.
         filled, pane = (self.tag[rows[:, None], slot] == index).nonzero()
         flat = rows[filled] * self.size + slot[pane]
-        starts = _runs(filled)
+        starts = runs_of(filled)
         there, ends = filled[starts], np.r_[starts[1:], len(filled)] - 1 if len(starts) else starts
 
         def merged(column: NDArray[Any], ufunc: np.ufunc, empty: float) -> NDArray[Any]:
@@ -292,18 +290,13 @@ def _end_of(
     return time, ufunc.reduceat(at_end, starts)
 
 
-def _runs(ordered: Ints) -> Ints:
-    """Where each run of equal numbers begins."""
-    return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, np.int64)
-
-
 def group(cells: Cells, groups: Ints, length: int) -> Cells:
     """Merge cells into `length` groups; `groups` gives each cell's group. Empty groups have n = 0."""
     if len(groups) <= length and (np.bincount(groups, minlength=length) <= 1).all():
         return _placed(cells, groups, length)
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]
-    starts = _runs(ordered)
+    starts = runs_of(ordered)
     present = ordered[starts]
 
     def merged(column: NDArray[Any], ufunc: np.ufunc, empty: float) -> NDArray[Any]:

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from streams.checkpoint import Partial
-from streams.pane import EMPTY, NEVER, Cells, Ints, concatenate
+from streams.columns import Ints
+from streams.pane import EMPTY, NEVER, Cells, concatenate
 from streams.window import Frame
 
 

@@ -19,11 +19,11 @@ from streams.beat import Counts, Rejection, Value
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoint, Partial, Recovered, SeenRow
 from streams.clock import Clocks, ClockState, pack, unpack
-from streams.columns import present
+from streams.columns import Ints, present
 from streams.identity import Keys, SeenSet
 from streams.intake import Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
-from streams.pane import EMPTY, Ints, PaneRing, slack_of
+from streams.pane import EMPTY, NEVER, PaneRing, slack_of
 from streams.pane_store import pane_rows, restore_panes
 from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
@@ -79,7 +79,12 @@ class Partition:
         self._sources = Sources(widths)
         self._tickets = TicketBook(recovered.tickets)
         self._rings = {name: PaneRing(spec) for name, spec in catalogue.series.items()}
-        self._rows: dict[str, dict[tuple[int, int], int]] = {name: {} for name in catalogue.series}
+        # By series: the row of its ring of each entity (a unit or a source) and field, −1 where it has none yet.
+        fields = len(catalogue.field_index)
+        self._rows = {
+            name: np.full((self._units, fields if spec.by_field else 1), -1, np.int64)
+            for name, spec in catalogue.series.items()
+        }
         self._books = {kpi.id: WindowBook(kpi, catalogue, self._rings) for kpi in catalogue.kpis.values()}
         self._books_of_kind = [
             [book for book in self._books.values() if book.kind_index == kind] for kind in range(kinds)
@@ -266,10 +271,7 @@ class Partition:
         if counted.any():
             self._fold(readings.pick(counted), verdict.running[counted], now, beat)
         # What is set aside tells the time all the same.
-        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
-        np.maximum.at(reached, readings.group[accepted], verdict.running[accepted])
-        groups = np.flatnonzero(reached != EMPTY)
-        self._clocks.advance(groups, reached[groups], now)
+        self._reach(readings.group[accepted], verdict.running[accepted], now)
 
     def _streams_of(self, readings: Readings, kinds: Ints) -> Ints:
         """The stream of each reading; an event's kind has one for all its quantities."""
@@ -314,20 +316,29 @@ class Partition:
         base = np.where(newest == EMPTY, first[readings.group], newest)
         step = self._step_ms[readings.group // self._units]
         stretch = np.maximum(running - base, 0) // step
+        if not stretch.any():
+            self._fold_stretch(readings, beat)
+            self._reach(readings.group, running, now)
+            return
         stretches = np.unique(stretch).tolist()
         for number in stretches:
-            chosen = stretch == number
+            chosen = np.flatnonzero(stretch == number)
             part = readings.pick(chosen)
-            groups, where = np.unique(part.group, return_inverse=True)
+            groups = np.array(present(part.group), dtype=np.int64)
             if number:
-                self._clocks.advance(groups, _first(base[chosen] + number * step[chosen], where, len(groups)), now)
+                self._clocks.advance(groups, _first(base[chosen] + number * step[chosen], part.group)[groups], now)
                 self._close_settled(groups, beat)
             self._fold_stretch(part, beat)
-            reached = np.zeros(len(groups), np.int64)
-            np.maximum.at(reached, where, running[chosen])
-            self._clocks.advance(groups, reached, now)
+            self._reach(part.group, running[chosen], now)
             if len(stretches) > 1:
                 self._close_settled(groups, beat)
+
+    def _reach(self, group: Ints, times: Ints, now: int) -> None:
+        """Let the watermark of each group reach the newest of its times."""
+        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
+        np.maximum.at(reached, group, times)
+        groups = np.flatnonzero(reached != EMPTY)
+        self._clocks.advance(groups, reached[groups], now)
 
     def _close_settled(self, groups: Ints, beat: Beat) -> None:
         for kind in present(groups // self._units):
@@ -357,25 +368,24 @@ class Partition:
         spec = ring.spec
         entity = part.source[chosen] if spec.by_source else units[chosen]
         fields = part.field[chosen] if spec.by_field else np.zeros(len(chosen), np.int64)
-        combined, where = np.unique(entity * 256 + fields, return_inverse=True)
         known = self._rows[name]
-        numbers = np.empty(len(combined), np.int64)
-        for index, key in enumerate(combined.tolist()):
-            pair = (key // 256, key % 256)
-            row = known.get(pair)
-            if row is None:
-                row = known[pair] = self._make_row(ring, pair, part, chosen[where == index][0], units)
-            numbers[index] = row
-        return numbers[where]
+        if len(known) <= int(entity.max()):
+            room = np.full((len(self._sources) + len(known), known.shape[1]), -1, np.int64)
+            known = self._rows[name] = np.concatenate((known, room))
+        rows = known[entity, fields]
+        fresh = np.flatnonzero(rows < 0)
+        if len(fresh):
+            _, first = np.unique(entity[fresh] * known.shape[1] + fields[fresh], return_index=True)
+            for at in fresh[first].tolist():
+                source, unit, field = int(part.source[chosen[at]]), int(units[chosen[at]]), int(fields[at])
+                known[entity[at], field] = self._make_row(ring, source, unit, field)
+            rows = known[entity, fields]
+        return rows
 
-    def _make_row(self, ring: PaneRing, pair: tuple[int, int], part: Readings, example: int, units: Ints) -> int:
-        unit = int(units[example])
+    def _make_row(self, ring: PaneRing, source: int, unit: int, field: int) -> int:
         code = self._catalogue.unit_codes[unit]
-        entity = code
-        if ring.spec.by_source:
-            entity = f"{code}/{self._sources.names[int(part.source[example])][2]}"
-        names = list(self._catalogue.field_index)
-        return ring.row(entity, names[pair[1]], unit, pair[1])
+        entity = f"{code}/{self._sources.names[source][2]}" if ring.spec.by_source else code
+        return ring.row(entity, list(self._catalogue.field_index)[field], unit, field)
 
     def _take(self, beat: Beat, said: list[tuple[Frame, list[Value]]]) -> None:
         """Keep what windows say: closed values go to history, all go to the wall when they are the newest."""
@@ -537,8 +547,8 @@ class Partition:
         return found
 
 
-def _first(values: Ints, where: Ints, length: int) -> Ints:
-    """The smallest of `values` for each place `where` names."""
-    result = np.full(length, np.iinfo(np.int64).max, np.int64)
+def _first(values: Ints, where: Ints) -> Ints:
+    """The smallest of `values` for each place that `where` names, NEVER for others."""
+    result = np.full(int(where.max()) + 1, NEVER, np.int64)
     np.minimum.at(result, where, values)
     return result

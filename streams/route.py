@@ -1,5 +1,6 @@
 """Where the messages of a topic go: resolved once, then looked up."""
 
+from collections.abc import Iterable
 from itertools import repeat
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from sensors.errors import MessageRejected
 from sensors.kind import Kind
 from sensors.topic import Topic, parse
 from streams.catalogue import Catalogue
-from streams.pane import Ints
+from streams.columns import Ints
 from streams.source import Sources
 
 ROUTES_CACHED = 200_000
@@ -55,22 +56,12 @@ class Routes:
         """The routes of a beat's messages, and why those that have none were rejected, by the message's index."""
         if len(self.table) >= ROUTES_CACHED:
             self._forget()
-        route = np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
-        rejected = {}
-        for message in np.flatnonzero(route < 0).tolist():
-            try:
-                route[message] = self._number(topics[message])
-            except MessageRejected as reason:
-                rejected[message] = reason
-        if len(self.table) >= ROUTES_CACHED:
-            self._forget()
-        route = np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
-        rejected = {}
-        for message in np.flatnonzero(route < 0).tolist():
-            try:
-                route[message] = self._number(topics[message])
-            except MessageRejected as reason:
-                rejected[message] = reason
+        route = self._look_up(topics)
+        unknown = np.flatnonzero(route < 0).tolist()
+        reasons = self._add(dict.fromkeys(topics[message] for message in unknown))
+        rejected = {message: reasons[topics[message]] for message in unknown if topics[message] in reasons}
+        if len(rejected) < len(unknown):
+            route = self._look_up(topics)
         if len(self.table) >= self._columns.shape[1]:
             self._extend()
         kind, group, source, is_status = self._columns[:, route]
@@ -82,13 +73,19 @@ class Routes:
         rows = [(one.kind_index, one.group, one.source, one.topic.is_status) for one in self.table[known:]]
         self._columns = np.concatenate((self._columns[:, :known], np.array(rows, dtype=np.int64).T, unused), axis=1)
 
-    def _number(self, name: str) -> int:
-        number = self._numbers.get(name)
-        if number is None:
-            route = self._resolve(parse(name))
-            number = self._numbers[name] = len(self.table)
-            self.table.append(route)
-        return number
+    def _look_up(self, topics: list[str]) -> Ints:
+        return np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
+
+    def _add(self, topics: Iterable[str]) -> dict[str, MessageRejected]:
+        """Resolve topics that are new; returns why those that cannot be used are rejected."""
+        reasons = {}
+        for topic in topics:
+            try:
+                self.table.append(self._resolve(parse(topic)))
+                self._numbers[topic] = len(self._numbers)
+            except MessageRejected as reason:
+                reasons[topic] = reason
+        return reasons
 
     def _resolve(self, topic: Topic) -> Route:
         catalogue = self._catalogue

@@ -14,10 +14,10 @@ from sensors.errors import MessageRejected
 from sensors.kind import Status
 from sensors.topic import Topic
 from streams.checkpoint import SourceBlock, SourceName, SourceRow
-from streams.columns import Columns, present
+from streams.columns import Columns, Ints, present
 from streams.identity import key_of
 from streams.numbering import Gap, Numbering
-from streams.pane import EMPTY, NEVER, Ints
+from streams.pane import EMPTY, NEVER
 
 SOURCES_MAX = 100_000
 BLOCK = 64

@@ -10,10 +10,11 @@ import numpy as np
 
 from streams import histogram, vn_aqi
 from streams.catalogue import AQI_POLLUTANTS, NOWCAST_HOURS, Catalogue
+from streams.columns import Floats, Ints
 from streams.explanation import AirLine, PaneLine
 from streams.kpi import Kpi
 from streams.measure import QUANTILES, combine, measure, spread
-from streams.pane import EMPTY, MILLION, NEVER, Cells, Floats, Ints, group
+from streams.pane import EMPTY, MILLION, NEVER, Cells, group
 
 _HOUR_MS = 3_600_000
 

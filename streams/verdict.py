@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.columns import Columns, present, stable_order
+from streams.columns import Columns, Ints, present, stable_order
 from streams.identity import Keys, SeenSet, reading_keys
-from streams.pane import Ints
 
 Flags = NDArray[np.bool_]
 
@@ -84,10 +83,15 @@ def judge(
     repeated = (readings.time <= before) & ~readings.judged
     duplicate = np.zeros(len(late), dtype=np.bool_)
     if repeated.any():
-        heard = _heard_at(readings, stream, before, streams)
-        silence = np.maximum(readings.received_at - heard, 0)
-        late |= repeated & (readings.time < before + silence - lateness)
-        duplicate = _duplicates(keys, readings.judged, late, repeated, kind, seen)
+        # What was told before is a reading of the same stream: of all the others nothing is to be asked.
+        is_asked = np.zeros(streams.rows, dtype=np.bool_)
+        is_asked[stream[repeated]] = True
+        asked = np.flatnonzero(is_asked[stream])
+        time, received, is_again = readings.time[asked], readings.received_at[asked], repeated[asked]
+        heard = _heard_at(time, received, stream[asked], before[asked], streams)
+        silence = np.maximum(received - heard, 0)
+        late[asked] |= is_again & (time < before[asked] + silence - lateness[asked])
+        duplicate[asked] = _duplicates(keys[asked], readings.judged[asked], late[asked], is_again, kind[asked], seen)
     _learn(streams, stream, readings, before)
     return Verdict(duplicate, late, running)
 
@@ -101,17 +105,17 @@ def _learn(streams: Columns, stream: Ints, readings: Readings, before: Ints) -> 
     streams["received"][which] = readings.received_at[newer]
 
 
-def _heard_at(readings: Readings, stream: Ints, before: Ints, streams: Columns) -> Ints:
+def _heard_at(time: Ints, received: Ints, stream: Ints, before: Ints, streams: Columns) -> Ints:
     """For each reading, when the newest that its stream had said until then (`before`) was received."""
     order = stable_order(stream, streams.rows)
     place = np.arange(len(order))
     of = stream[order]
-    is_newest = (readings.time > before)[order]
+    is_newest = (time > before)[order]
     # The place of the newest one so far: each is later in its stream than those it surpasses.
     last = np.maximum.accumulate(np.where(is_newest, place, -1))
     last = np.r_[-1, last[:-1]]
     begins = np.maximum.accumulate(np.where(np.r_[True, of[1:] != of[:-1]], place, 0))
-    heard = np.where(last >= begins, readings.received_at[order][last], streams["received"][of])
+    heard = np.where(last >= begins, received[order][last], streams["received"][of])
     result = np.empty_like(heard)
     result[order] = heard
     return result

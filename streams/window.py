@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from streams import vn_aqi
 from streams.beat import State, Value
 from streams.catalogue import AQI_POLLUTANTS, NOWCAST_HOURS, Catalogue, bound_of, reach_ms
+from streams.columns import Floats, Ints
 from streams.kpi import Kpi
 from streams.measure import combine, measure, spread
-from streams.pane import EMPTY, MILLION, NEVER, Cells, Floats, Ints, PaneRing, group
+from streams.pane import EMPTY, MILLION, NEVER, Cells, PaneRing, group
 
 _HOUR_MS = 3_600_000
 MERGE_MS = 20
@@ -67,9 +68,9 @@ class WindowBook:
 
     def touch(self, units: Ints, times: Ints) -> None:
         """Readings of `units` at `times` are about to be folded: empty stretches before them need no windows."""
-        first = np.full(self._units, np.iinfo(np.int64).max, np.int64)
+        first = np.full(self._units, NEVER, np.int64)
         np.minimum.at(first, units, times)
-        seen = np.unique(units)
+        seen = np.flatnonzero(first != NEVER)
         self.touched[seen] = True
         start = self.end_after(first[seen]) - self.every_ms
         fresh = (self.closed_to[seen] == EMPTY) | (

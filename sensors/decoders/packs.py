@@ -55,6 +55,19 @@ class Packs(NamedTuple):
     value: Floats
 
 
+class _Chunk(NamedTuple):
+    """What messages say, as they say it: `size` has one entry a message, the number of its records; the others one a
+    record: `number` (−1: none), the places of `quantity` and `unit` (−1: unknown), `seconds`, `base` and `value`."""
+
+    size: Ints
+    number: Ints
+    quantity: Ints
+    unit: Ints
+    seconds: Floats
+    base: Floats
+    value: Floats
+
+
 _decode_lines = msgspec.json.Decoder(list[Record]).decode_lines
 
 
@@ -78,28 +91,42 @@ class PackDecoder:
 
     def decode(self, payloads: list[bytes], received_at: Ints) -> Packs:
         """Decode what is plain of the messages received at `received_at` (ms UTC); never raises."""
-        packs: list[list[Record]] = []
-        for start in range(0, len(payloads), CHUNK):
-            packs += self._chunk(payloads[start : start + CHUNK])
-        size = np.fromiter(map(len, packs), np.int64, len(packs))
-        message = np.repeat(np.arange(len(packs)), size)
-        flat = list(chain.from_iterable(packs))
-        first = np.cumsum(size) - size
-        number = np.full(len(packs), -1, np.int64)
+        chunks = [self._chunk(payloads[start : start + CHUNK]) for start in range(0, len(payloads) or 1, CHUNK)]
+        told = _Chunk(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
+        size = told.size
+        message = np.repeat(np.arange(len(size)), size)
         said = size > 0
-        number[said] = np.fromiter([one.seq for one in flat], np.int64, len(flat))[first[said]]
-        quantity, time, value, is_plain = self._columns(flat, first[said])
+        firsts = (np.cumsum(size) - size)[said]
+        number = np.full(len(size), -1, np.int64)
+        number[said] = told.number[firsts]
+        time, is_plain = _times(told, firsts)
+        quantity, value = told.quantity, told.value * self._factor[told.quantity, told.unit]
         with np.errstate(invalid="ignore"):
             is_plain &= (value >= self._low[quantity]) & (value <= self._high[quantity])
         is_plain &= (time <= received_at[message] + FUTURE_ALLOWED_MS) & (time >= CLOCK_NOT_SET_BEFORE_MS)
-        plain = (size > 0) & (size <= RECORDS_MAX)
+        plain = said & (size <= RECORDS_MAX)
         plain[message[~is_plain]] = False
         kept = plain[message]
         if bool(kept.all()):
             return Packs(plain, number, message, quantity, time, value)
         return Packs(plain, number, message[kept], quantity[kept], time[kept], value[kept])
 
-    def _chunk(self, payloads: list[bytes]) -> list[list[Record]]:
+    def _chunk(self, payloads: list[bytes]) -> _Chunk:
+        # Taken out of the records at once: a beat's records all together are more than the processor's cache holds.
+        packs = self._records(payloads)
+        flat = list(chain.from_iterable(packs))
+        count = len(flat)
+        return _Chunk(
+            np.fromiter(map(len, packs), np.int64, len(packs)),
+            np.fromiter([one.seq for one in flat], np.int64, count),
+            _places([one.n for one in flat], self._names),
+            _places([one.u for one in flat], self._units),
+            np.fromiter([one.t for one in flat], np.float64, count),
+            np.fromiter([one.bt for one in flat], np.float64, count),
+            np.fromiter([one.v for one in flat], np.float64, count),
+        )
+
+    def _records(self, payloads: list[bytes]) -> list[list[Record]]:
         """The records of each message; none at all where one of them is not plain JSON of its own.
 
         Lines are told apart by a newline that no payload may have itself, between a "]" and a "[": so no payload can
@@ -119,23 +146,24 @@ class PackDecoder:
                 return packs
         return [[]] * len(payloads)
 
-    def _columns(self, flat: list[Record], firsts: Ints) -> tuple[Ints, Ints, Floats, Flags]:
-        """Quantity, time, value in the kind's unit, and whether name, unit and time are plain, of each record.
 
-        `firsts` are the first records of messages: only they may set a base time.
-        """
-        count = len(flat)
-        quantity = np.fromiter(map(self._names.get, [one.n for one in flat], repeat(-1)), np.int64, count)
-        unit = np.fromiter(map(self._units.get, [one.u for one in flat], repeat(-1)), np.int64, count)
-        seconds = np.fromiter([one.t for one in flat], np.float64, count)
-        base = np.fromiter([one.bt for one in flat], np.float64, count)
-        is_plain = np.ones(count, dtype=np.bool_)
-        if base.any():
-            is_first = np.zeros(count, dtype=np.bool_)
-            is_first[firsts] = True
-            is_plain = is_first | (base == 0)
-            seconds = base[firsts][np.cumsum(is_first) - 1] + seconds
-        value = np.fromiter([one.v for one in flat], np.float64, count) * self._factor[quantity, unit]
-        is_plain &= (seconds >= RELATIVE_BELOW_S) & (seconds < SECONDS_MAX)
-        time = (np.where(is_plain, seconds, 0.0) * 1000 + 0.5).astype(np.int64)
-        return quantity, time, value, is_plain
+def _times(told: _Chunk, firsts: Ints) -> tuple[Ints, Flags]:
+    """The time of each record, ms UTC, and whether it is plain: absolute, with a base time, if any, from the first
+    record of its message (`firsts`)."""
+    seconds, base = told.seconds, told.base
+    is_plain = np.ones(len(seconds), dtype=np.bool_)
+    if base.any():
+        is_first = np.zeros(len(seconds), dtype=np.bool_)
+        is_first[firsts] = True
+        is_plain = is_first | (base == 0)
+        seconds = base[firsts][np.cumsum(is_first) - 1] + seconds
+    is_plain &= (seconds >= RELATIVE_BELOW_S) & (seconds < SECONDS_MAX)
+    return (np.where(is_plain, seconds, 0.0) * 1000 + 0.5).astype(np.int64), is_plain
+
+
+def _places(texts: list[str], table: dict[str, int]) -> Ints:
+    """The place of each text in `table`, −1 where it has none."""
+    if len(set(texts)) == 1:
+        # Nearly always: devices of a kind say the same. To look is cheaper than to look each of them up.
+        return np.full(len(texts), table.get(texts[0], -1))
+    return np.fromiter(map(table.get, texts, repeat(-1)), np.int64, len(texts))
