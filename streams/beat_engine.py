@@ -37,8 +37,11 @@ CHECKPOINT_MS = 1_000
 SNAPSHOT_MS = 3_600_000
 """Once an hour the whole state is kept: a replay begins there."""
 
-INTAKE_MAX = 5_000
-"""Messages a partition takes in before it waits for a beat: some 20 ms of decoding, 5 MB at 1 kB a message."""
+INTAKE_MAX = 10_000
+"""Messages a partition takes in before it waits for a beat: some 20 ms of decoding, 10 MB at 1 kB a message."""
+
+UNWRITTEN_MAX = 2 * INTAKE_MAX
+"""Messages a partition takes in before it waits for a checkpoint, which is then due at once."""
 
 COMMAND_POLL_S = 5.0
 HOUSEKEEPING_S = 600.0
@@ -203,7 +206,7 @@ class Engine:
             return True
         if acknowledge is not None and record.offset > held.state.offset:
             return False
-        while held.state.pending >= INTAKE_MAX or held.taken >= 4 * INTAKE_MAX:
+        while held.state.pending >= INTAKE_MAX or held.taken >= UNWRITTEN_MAX:
             self._drained.clear()
             self._wake.set()
             await self._drained.wait()
@@ -315,7 +318,8 @@ class Engine:
     def _make_checkpoints(self, now: int, final: bool) -> None:
         """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
         for held in self._held.values():
-            if held.waiting is None and (final or now - held.checkpointed_at >= CHECKPOINT_MS):
+            is_due = final or now - held.checkpointed_at >= CHECKPOINT_MS or held.taken >= UNWRITTEN_MAX
+            if held.waiting is None and is_due:
                 beats, held.beats = msgspec.msgpack.encode(held.beats), []
                 held.waiting = held.state.checkpoint(now, beats, self._kept_at(now, held.checkpointed_at))
         due = now - self._roll_up_at >= CHECKPOINT_MS or final
