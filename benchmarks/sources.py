@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from speed_trace import MESSAGES_PER_SECOND, START_MS, Cells, messages
 from speed_verdict import judge
 
 from sensors.sqlite_journal import SqliteJournal
+from sensors.topic import partition_of
 from streams.beat_engine import calm_collector
 from streams.partition import Partition
 from streams.sql_store import SqlStore
@@ -62,9 +64,9 @@ class Drive:
         """Messages taken in so far."""
         return sum(partition.next_ordinal for partition in self._partitions)
 
-    async def until(self, count: int) -> None:
-        """Take in `count` messages in all, or a beat's worth more."""
-        while self.done < count:
+    async def until(self, counts: list[int]) -> None:
+        """Take in so many messages of each partition, or a beat's worth more."""
+        while any(one.next_ordinal < count for one, count in zip(self._partitions, counts, strict=True)):
             for number, partition in enumerate(self._partitions):
                 for record in await self._journal.read(number, partition.offset, BEAT_RECORDS):
                     partition.observe(record)
@@ -80,8 +82,9 @@ class Drive:
             assert write_all(self._store, checkpoints)
 
 
-async def drive(folder: Path, sources: int, count: int) -> dict[str, object]:
-    """In the child: cells, µs of CPU for first and later messages, MB above the start."""
+async def drive(folder: Path, firsts: list[int]) -> dict[str, object]:
+    """In the child: cells, µs of CPU for first and later messages, MB above the start. `firsts` are the numbers of
+    first messages by partition."""
     journal = SqliteJournal.open(folder / "journal.sqlite", PARTITIONS)
     store = SqlStore(f"sqlite:///{folder}/history.sqlite")
     store.migrate()
@@ -89,11 +92,12 @@ async def drive(folder: Path, sources: int, count: int) -> dict[str, object]:
     one = Drive(journal, store)
     before = resident_mb()
     marks = [(0, time.process_time())]
-    for target in (sources, count):
+    ends = journal.ends_ordinals()
+    for target in (firsts, [ends[number] for number in range(PARTITIONS)]):
         await one.until(target)
         marks.append((one.done, time.process_time()))
     after = resident_mb()
-    one.beat(START_MS + count * 1_000 // MESSAGES_PER_SECOND + FLUSH_MS)
+    one.beat(START_MS + one.done * 1_000 // MESSAGES_PER_SECOND + FLUSH_MS)
     await journal.close()
     store.close()
     first, then = ((end[1] - start[1]) / (end[0] - start[0]) * 1e6 for start, end in pairwise(marks))
@@ -107,7 +111,9 @@ def measure(table: Table, sources: int, count: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         asyncio.run(filled(folder / "journal.sqlite", trace, PARTITIONS))
-        command = [sys.executable, __file__, "--child", name, "--sources", str(sources), "--messages", str(len(trace))]
+        firsts = Counter(partition_of(message.topic, PARTITIONS) for message in trace[:sources])
+        told = json.dumps([firsts[number] for number in range(PARTITIONS)])
+        command = [sys.executable, __file__, "--child", name, "--firsts", told]
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     found = {(unit, start): (n, s) for unit, start, n, s in said["cells"]}
     figures = (f"{said['first_us']:.2f}", f"{said['then_us']:.2f}", f"{said['mb']:.0f}")
@@ -119,10 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--sources", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--firsts", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(asyncio.run(drive(Path(options.child), options.sources, options.messages))))
+        print(json.dumps(asyncio.run(drive(Path(options.child), json.loads(options.firsts)))))
         return
     table = Table(
         "sources", "µs CPU: first", "then", "MB", "windows missing / wrong", "late handled", "duplicates counted"

@@ -255,7 +255,7 @@ class Partition:
         readings, catalogue = taken.readings, self._catalogue
         kinds = readings.group // self._units
         stream = self._streams_of(readings, kinds)
-        keys = identities(np.array(self._sources.keys, dtype=np.uint64), catalogue.quantity_keys, readings)
+        keys = identities(self._sources.keys, catalogue.quantity_keys, readings)
         verdict = judge(
             readings, stream, self._clocks.newest, catalogue.lateness_ms[kinds], self._sources.streams, keys, kinds,
             self._seen,

@@ -15,7 +15,7 @@ from sensors.kind import Status
 from sensors.topic import Topic
 from streams.checkpoint import SourceBlock, SourceName, SourceRow
 from streams.columns import Columns, Ints, present
-from streams.identity import key_of
+from streams.identity import Keys, key_of
 from streams.numbering import Gap, Numbering
 from streams.pane import EMPTY, NEVER
 
@@ -51,7 +51,7 @@ class Sources:
         self._widths = widths
         self.names: list[tuple[str, str, str]] = []
         self.index: dict[tuple[str, str, str], int] = {}
-        self.keys: list[int] = []
+        self._keys = Columns(key=0)
         self.columns = Columns(
             first_seen=0, last_seen=0, observed=0, status=0, online=1, stream=0,
             delay_slot=0, delay=NEVER, delay_before=NEVER,
@@ -64,6 +64,11 @@ class Sources:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def keys(self) -> Keys:
+        """The identity of each source."""
+        return self._keys["key"].view(np.uint64)
 
     def intern(self, topic: Topic) -> int:
         """The index of a source, new or known; raises MessageRejected when there are too many."""
@@ -79,7 +84,8 @@ class Sources:
         index = self.index[key] = len(self.names)
         self.names.append(key)
         self._of_kind.setdefault(key[1], []).append(index)
-        self.keys.append(key_of("/".join(key)))
+        self._keys.reserve(index + 1)
+        self.keys[index] = key_of("/".join(key))
         self.columns.reserve(index + 1)
         self.numbering.reserve(index + 1)
         self.columns["stream"][index] = self.streams.rows
