@@ -5,6 +5,7 @@ must be there within seconds.
 """
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import TextIO, cast
@@ -13,6 +14,7 @@ import structlog
 import typer
 
 from control_center.forgiving_stream import ForgivingStream
+from control_center.process_supervisor import WARMING_UP
 from sensors.errors import DefinitionError, SettingsError
 
 HELP = """Bộ xử lý sự kiện của trung tâm điều hành / the event processor of a smart-city operations centre.
@@ -62,7 +64,10 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, ForgivingStream(sys.stderr))),
     )
     try:
-        assembled(sys.argv[1] if len(sys.argv) > 1 else "")()
+        program = assembled(sys.argv[1] if len(sys.argv) > 1 else "")
+        if os.environ.pop(WARMING_UP, "") and not sys.stdin.readline():
+            return  # whoever would tell us to go on has gone
+        program()
     except DefinitionError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

@@ -16,7 +16,7 @@ class EngineSettings:
 
     data: Path
     host: str
-    port: int
+    port: int = 8080
     overlay: Path | None = None
     broker_log: Path | None = None
     mqtt_port: int | None = None

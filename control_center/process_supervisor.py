@@ -27,18 +27,26 @@ STOP_S = 4.5
 ONE_STOP_S = 2.5
 LAST_WORDS_S = 0.3
 _PR_SET_PDEATHSIG = 1
+WARMING_UP = "IOC_WARMING_UP"
+"""Set for a child that is to wait, its modules read, for a line on its standard input."""
+
 log = structlog.get_logger("supervisor")
 
 
 @dataclass(frozen=True)
 class Child:
-    """One process: `command`, where its output goes, and what must be true before it is started (`ready`)."""
+    """One process: `command`, where its output goes, and what must be true before it is started (`ready`).
+
+    One that `warms_up` is a command of ours (console.py): it is started at once, has its modules read by the time that
+    `ready` is true, and is told then, by a line on its standard input, to go on.
+    """
 
     name: str
     command: list[str]
     log: Path
-    ready: Callable[[], Awaitable[None]] | None = None
+    ready: Callable[[], Awaitable[object]] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    warms_up: bool = False
 
 
 class Supervisor:
@@ -80,7 +88,7 @@ class Supervisor:
         delay = FIRST_DELAY_S
         loop = asyncio.get_running_loop()
         while True:
-            if child.ready is not None:
+            if child.ready is not None and not child.warms_up:
                 await child.ready()
             started = loop.time()
             code = await self._live(child)
@@ -94,10 +102,10 @@ class Supervisor:
     async def _live(self, child: Child) -> int:
         process = await asyncio.create_subprocess_exec(
             *child.command,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if child.warms_up else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **child.environment},
+            env={**os.environ, **child.environment, **({WARMING_UP: "1"} if child.warms_up else {})},
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         self._processes[child.name] = process
@@ -106,7 +114,12 @@ class Supervisor:
         reader = asyncio.create_task(keep_log(process.stdout, self._logs[child.name]))
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
-        return await process.wait()
+        telling = asyncio.create_task(_tell(process, child)) if child.warms_up else None
+        try:
+            return await process.wait()
+        finally:
+            if telling is not None:
+                telling.cancel()
 
     async def end(self, name: str) -> None:
         """End a child now; it is started again, as any that ends, once what it needs is ready."""
@@ -126,6 +139,15 @@ class Supervisor:
                 await _ended(process, min(ONE_STOP_S, max(0.05, deadline - loop.time())))
         if self._readers:
             await asyncio.wait(self._readers, timeout=LAST_WORDS_S)
+
+
+async def _tell(process: asyncio.subprocess.Process, child: Child) -> None:
+    """Once what the child needs is ready: go on."""
+    if child.ready is not None:
+        await child.ready()
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.close()
 
 
 async def _ended(process: asyncio.subprocess.Process, patience_s: float) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from alembic import command as alembic_command
-from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -39,6 +37,10 @@ class SqlDatabase:
 
     def migrate(self) -> None:
         """Bring the tables up to date; any number of processes may try at once."""
+        # A tenth of a second that only those who migrate need.
+        from alembic import command as alembic_command
+        from alembic.config import Config
+
         with self._answering(), self.engine.connect() as connection:
             if self.engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -58,3 +58,28 @@ def test_a_child_waits_until_what_it_needs_is_ready(tmp_path: Path) -> None:
         await asyncio.wait_for(running, 10)
 
     asyncio.run(story())
+
+
+def test_a_child_that_warms_up_is_there_at_once_and_goes_on_when_it_is_told(tmp_path: Path) -> None:
+    waits = "import sys; print('warm', flush=True); print('told' if sys.stdin.readline() else 'alone', flush=True)"
+    child = [sys.executable, "-c", f"{waits}; import time; time.sleep(600)"]
+
+    async def story() -> None:
+        gate = asyncio.Event()
+        log = tmp_path / "child.log"
+        supervisor = Supervisor([Child("child", child, log, gate.wait, warms_up=True)])
+        running = asyncio.create_task(supervisor.run())
+        await lines(log, 1)
+        assert log.read_text().split() == ["warm"]
+        gate.set()
+        await lines(log, 2)
+        assert log.read_text().split() == ["warm", "told"]
+        first = supervisor.pid("child")
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await lines(log, 4)
+        assert log.read_text().split() == ["warm", "told"] * 2
+        supervisor.stop()
+        await asyncio.wait_for(running, 10)
+
+    asyncio.run(story())
