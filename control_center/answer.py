@@ -23,6 +23,15 @@ times are ms UTC; `value` is null where nothing was observed, `state` "unknown" 
 the devices of a KPI across them, else the units."""
 
 
+class HeldAnswer(TypedDict):
+    """Where messages are that have no outcome yet: at the bridges (not journaled, so not received either), in the
+    journal, or evaluated and waiting for a checkpoint. in_flight = journal + checkpoint."""
+
+    bridge: int
+    journal: int
+    checkpoint: int
+
+
 class LedgerAnswer(TypedDict):
     """Totals of messages since the data folder was made; `difference` is 0. `readings` are in messages accepted.
 
@@ -35,6 +44,7 @@ class LedgerAnswer(TypedDict):
     too_late: int
     rejected: int
     in_flight: int
+    held: HeldAnswer
     difference: int
     readings: int
     refused_by_broker: int
@@ -114,6 +124,7 @@ class _LiveLedger(msgspec.Struct):
     rejected: int
     in_flight: int
     readings: int
+    unwritten: int = 0
     numbered: int = 0
     unreadable: int = 0
     missing: int = 0
@@ -152,11 +163,18 @@ def newer(one: KpiAnswer | None, other: KpiAnswer | None) -> KpiAnswer | None:
     return max(one, other, key=lambda answer: (answer["to"] or 0, answer["revision"]))
 
 
-def ledger_of_live(partitions: Iterable[bytes], refused: int, by_reason: dict[str, int]) -> LedgerAnswer:
-    """The sum over the partitions' JSON in the live store."""
+class _LiveBridge(msgspec.Struct):
+    pending: int
+
+
+def ledger_of_live(
+    partitions: Iterable[bytes], bridges: Iterable[bytes], refused: int, by_reason: dict[str, int]
+) -> LedgerAnswer:
+    """The sum over the partitions' and bridges' JSON in the live store."""
     rows = [msgspec.json.decode(row, type=_LiveLedger) for row in partitions]
     total = {name: sum(getattr(row, name) for row in rows) for name in _LiveLedger.__struct_fields__}
-    return _ledger(total, refused, by_reason)
+    pending = sum(msgspec.json.decode(one, type=_LiveBridge).pending for one in bridges)
+    return _ledger(total | {"pending": pending}, refused, by_reason)
 
 
 def ledger_of_counts(
@@ -165,7 +183,8 @@ def ledger_of_counts(
     """From the database, which knows of nothing in flight."""
     total = {name: getattr(counts, name) for name in ("accepted", "duplicate", "too_late", "rejected", "readings")}
     total |= dict(zip(("numbered", "unreadable", "missing"), numbered, strict=True))
-    return _ledger(total | {"received": counts.received, "in_flight": 0}, refused, by_reason)
+    nothing = {"in_flight": 0, "unwritten": 0, "pending": 0}
+    return _ledger(total | {"received": counts.received} | nothing, refused, by_reason)
 
 
 def _ledger(total: dict[str, Any], refused: int, by_reason: dict[str, int]) -> LedgerAnswer:
@@ -173,6 +192,10 @@ def _ledger(total: dict[str, Any], refused: int, by_reason: dict[str, int]) -> L
     return {
         "received": total["received"], "accepted": total["accepted"], "duplicate": total["duplicate"],
         "too_late": total["too_late"], "rejected": total["rejected"], "in_flight": total["in_flight"],
+        "held": {
+            "bridge": total["pending"], "journal": total["in_flight"] - total["unwritten"],
+            "checkpoint": total["unwritten"],
+        },
         "difference": total["received"] - sum(total[name] for name in outcomes), "readings": total["readings"],
         "refused_by_broker": refused, "by_reason": by_reason,
         "sent": total["numbered"] + total["unreadable"] + total["missing"], "numbered": total["numbered"],

@@ -76,6 +76,7 @@ class Held:
     beats: list[BeatMark] = field(default_factory=list)
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
+    evaluated: int = 0
     watermark: int = 0
     offset: int = 0
     generation: int = 0
@@ -284,7 +285,8 @@ class Engine:
         ends = self._received() if self._received else {}
         for number, held in sorted(self._held.items()):
             beat = held.state.evaluate(now)
-            held.received = max(ends.get(number, 0), held.state.next_ordinal)
+            held.evaluated = held.state.next_ordinal
+            held.received = max(ends.get(number, 0), held.evaluated)
             held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
             held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
@@ -311,7 +313,9 @@ class Engine:
     def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
         for number, held in sorted(self._held.items()):
-            yield ledger_entry(number, held.received, held.ordinal, held.totals, held.numbered)
+            yield ledger_entry(
+                number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered
+            )
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 

@@ -10,8 +10,8 @@ Keys, and the JSON value behind each:
     a:<alert id>      the alert as JSON: Alert's fields, and "name_vi", "name_en", "headline_vi", "headline_en",
                       "owner_vi", "owner_en", "field_vi", "field_en", "response_vi", "response_en", "unit_vi";
                       deleted when the alert is closed
-    l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "readings",
-                      "sent", "numbered", "unreadable", "missing"}
+    l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "unwritten",
+                      "readings", "sent", "numbered", "unreadable", "missing"}
     b:<bridge>        {"pending", "arrived", "repeated", "at"}: the newest of the bridge (sensors.batch)
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
     f:<what>          {"what", "since": ms, "at": ms, "vi", "en", "detail"}: what ails the centre itself

@@ -62,10 +62,12 @@ def alert_texts(alert: Alert, catalogue: Catalogue) -> dict[str, Any]:
 
 
 def ledger_entry(
-    partition: int, received: int, ordinal: int, totals: Counts, numbered: tuple[int, int, int]
+    partition: int, received: int, evaluated: int, ordinal: int, totals: Counts, numbered: tuple[int, int, int]
 ) -> tuple[str, bytes]:
     """`l:<partition>`: outcomes as of the last checkpoint; `in_flight` is numbered by the bridge, not settled yet.
 
+    `received`, `evaluated` and `ordinal` are the next ordinals of the journal, of the last beat and of the last
+    checkpoint: what is in flight is in the journal, or is `unwritten`, evaluated but in no checkpoint yet.
     `numbered` are messages of sources that number them: arrived with their number, unreadable, missing; `sent` is
     the sum (streams.numbering).
     """
@@ -77,6 +79,7 @@ def ledger_entry(
             "too_late": totals.too_late,
             "rejected": totals.rejected,
             "in_flight": received - ordinal,
+            "unwritten": evaluated - ordinal,
             "readings": totals.readings,
             "readings_duplicate": totals.readings_duplicate,
             "readings_too_late": totals.readings_too_late,

@@ -136,5 +136,6 @@ async def hear_trouble(world: World, now: int) -> None:
     feed.partition.evaluate(now)
     checkpoint = feed.partition.checkpoint(now)
     assert world.store.commit(checkpoint)
-    key, row = ledger_entry(1, feed.ordinal, feed.ordinal, checkpoint.totals, world.store.numbered_totals())
+    done, waiting = feed.ordinal, 5
+    key, row = ledger_entry(1, done + waiting, done + 2, done, checkpoint.totals, world.store.numbered_totals())
     await world.live.publish({key: row})

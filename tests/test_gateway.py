@@ -274,13 +274,16 @@ async def test_a_health_report_of_a_page_is_counted(world: World) -> None:
 
 
 async def test_the_ledger_sums_the_partitions_and_its_difference_is_what_is_not_explained(world: World) -> None:
-    await world.live.publish({"l:0": ledger_json(10, 7, 1, 2), "l:1": ledger_json(5, 4, 0, 0)})
+    waiting = json.dumps(json.loads(ledger_json(10, 7, 1, 2)) | {"unwritten": 1}).encode()
+    bridge = b'{"pending":3,"arrived":18,"repeated":0,"at":0}'
+    await world.live.publish({"l:0": waiting, "l:1": ledger_json(5, 4, 0, 0), "b:one": bridge})
     async with wall_client(world.site) as wall:
         await wall.hello()
         await wall.until_sequence(1)
         ledger = (await world.site.ask("/api/ledger")).json
     assert ledger["received"] == 15
     assert (ledger["accepted"], ledger["rejected"], ledger["in_flight"], ledger["readings"]) == (11, 1, 2, 33)
+    assert ledger["held"] == {"bridge": 3, "journal": 1, "checkpoint": 1}
     assert ledger["difference"] == 1
 
 
@@ -532,6 +535,7 @@ async def test_metrics_have_the_ledger_ages_lags_and_channels(world: World) -> N
     lines = answer.body.decode().splitlines()
     for line in (
         'ioc_messages_total{outcome="received"} 10.0', "ioc_messages_in_flight 2.0", "ioc_ledger_difference 0.0",
+        'ioc_messages_held{stage="journal"} 2.0', 'ioc_messages_held{stage="bridge"} 3.0',
         'ioc_kpi_value{kpi="vn_aqi"} 31.9', 'ioc_partition_lag_messages{partition="0"} 2.0',
         'ioc_alerts_open{severity="critical"} 1.0', "ioc_silent_sources 1.0", 'ioc_live_sockets{wall="overview"} 1.0',
         'ioc_rejections_total{reason="bad_topic"} 1.0', 'ioc_bridge_pending_messages{bridge="one"} 3.0',

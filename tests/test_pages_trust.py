@@ -218,6 +218,8 @@ async def test_the_ledger_of_the_last_hour_stands_by_kind_and_can_be_linked(worl
         await expect(rain).to_have_text(["6", "4", "0", "1", "1"])
         await expect(desk.page.locator('.kinds tr[data-kind="traffic"] .count').first).to_have_text("6")
         await expect(desk.page.locator('.ledger [data-cell="sent"] b')).to_have_text("16")
+        for stage, count in {"bridge": "12", "journal": "12", "checkpoint": "2"}.items():
+            await expect(desk.page.locator(f'.ledger [data-cell="held-{stage}"] b')).to_have_text(count)
         await expect(desk.page.locator('nav [data-tab="ledger"]')).to_have_attribute("aria-pressed", "true")
         await desk.page.click('nav [data-tab="open"]')
         await expect(desk.page.locator(".queue")).to_be_visible()

@@ -288,7 +288,7 @@ class Centre:
             told = json.loads(value)
             settled = sum(told[name] for name in ("accepted", "duplicate", "too_late", "rejected"))
             assert told["received"] == settled + told["in_flight"], f"{key}: {told}"
-            assert told["in_flight"] >= 0
+            assert told["in_flight"] >= told["unwritten"] >= 0
 
     async def _look_on(self, index: int, now: int) -> None:
         if index in self.plan.gateway_crashes:

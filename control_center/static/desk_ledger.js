@@ -6,6 +6,7 @@ import { number, words } from "./words.js";
 
 const OUTCOMES = /** @type {const} */ (["received", "accepted", "duplicate", "too_late", "rejected"]);
 const TOTALS = /** @type {const} */ ([...OUTCOMES, "in_flight", "difference"]);
+const HELD = /** @type {const} */ (["bridge", "journal", "checkpoint"]);
 const MINUTES = 60;
 const MINUTE_MS = 60_000;
 const HEIGHT = 20;
@@ -20,6 +21,7 @@ export function ledgerTotals(ledger) {
     ${ledger.sent ? html`${total("sent", words.sent, ledger.sent)}<i>=</i>${total("arrived", words.arrived, arrived)}<i>+</i>${total("missing", words.missing, ledger.missing, ledger.missing ? "warning" : "")}<hr>` : nothing}
     ${TOTALS.map((name, at) => html`${name === "difference" ? html`<hr>` : nothing}${at && name !== "difference" ? html`<i>${at === 1 ? "=" : "+"}</i>` : nothing}
       ${total(name, words[name], ledger[name], name === "difference" && ledger[name] ? "critical" : "")}`)}<hr>
+    ${HELD.map((stage) => total(`held-${stage}`, deskWords.held[stage], ledger.held[stage]))}<hr>
     ${total("readings", deskWords.readingsAll, ledger.readings)}${total("refused", deskWords.refused, ledger.refused_by_broker)}</div>`;
 }
 
