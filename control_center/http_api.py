@@ -32,7 +32,7 @@ async def from_store(question: Callable[[], _T]) -> _T:
 
 async def ledger_of(context: Context) -> LedgerAnswer:
     """The ledger's totals: from the live store, or from the database before a worker has said anything."""
-    reasons = await from_store(context.store.rejection_reasons)
+    reasons = await from_store(lambda: context.store.rejection_reasons(context.clock()))
     refused = await from_store(context.store.refusals_total)
     rows = [row for _, row in context.mirror.state.items("l:")]
     if rows:
@@ -75,9 +75,10 @@ def api_routes(context: Context) -> APIRouter:
 
     @routes.get("/rejections", tags=["ledger"], summary="What could not be used, newest first")
     async def rejections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[RejectionAnswer]:
-        kept = await from_store(lambda: context.store.rejections(limit))
+        now = context.clock()  # a replay's own moment
+        kept = await from_store(lambda: context.store.rejections(limit, now))
         refused = await from_store(lambda: context.store.refusals(limit))
-        rows = [_rejection(row) for row in kept] + [_refusal(at, refusal) for at, refusal in refused]
+        rows = [_rejection(row) for row in kept] + [_refusal(at, refusal) for at, refusal in refused if at <= now]
         return sorted(rows, key=lambda row: row["time"], reverse=True)[:limit]
 
     @routes.get("/kpis", tags=["kpis"], summary="The definitions of all KPIs")

@@ -25,6 +25,7 @@ from streams.checkpoint import (
 )
 from streams.numbering import Gap
 from streams.source import Sources
+from streams.span import MS_MAX
 from streams.sql_checkpoints import SqlCheckpoints
 from streams.sql_database import all_made, all_rows, answering, made
 from streams.sql_tables import (
@@ -180,19 +181,26 @@ class SqlStore(SqlCheckpoints):
             sums = connection.execute(query.where(table.c.partition >= 0)).one()
         return Counts(**{name: int(total) for name, total in zip(names, sums, strict=True)})
 
-    def rejections(self, limit: int) -> list[Rejection]:
-        """The newest rejections first."""
+    def rejections(self, limit: int, by: int = MS_MAX) -> list[Rejection]:
+        """The newest rejections first, of what was received by `by` (ms UTC)."""
         table = table_of(RejectionTable)
-        query = sa.select(table).order_by(table.c.at.desc(), table.c.partition, table.c.ordinal.desc()).limit(limit)
+        newest = (table.c.at.desc(), table.c.partition, table.c.ordinal.desc())
+        query = sa.select(table).where(table.c.at <= by).order_by(*newest).limit(limit)
         with self._reading() as connection:
             return [made(Rejection, row) for row in connection.execute(query)]
 
-    def rejection_reasons(self) -> dict[str, int]:
-        """How often each reason was given, since the data began."""
-        table = table_of(ReasonTable)
+    def rejection_reasons(self, by: int = MS_MAX) -> dict[str, int]:
+        """How often each reason was given, from the beginning of the data to what was received by `by` (ms UTC).
+
+        What came after that is taken off as far as its rejections are kept.
+        """
+        table, kept = table_of(ReasonTable), table_of(RejectionTable)
         query = sa.select(table.c.reason, sa.func.sum(table.c.count)).group_by(table.c.reason)
+        later = sa.select(kept.c.reason, sa.func.count()).where(kept.c.at > by).group_by(kept.c.reason)
         with self._reading() as connection:
-            return {reason: int(count) for reason, count in connection.execute(query)}
+            since = {reason: int(count) for reason, count in connection.execute(later)}
+            reasons = {reason: int(count) - since.get(reason, 0) for reason, count in connection.execute(query)}
+        return {reason: count for reason, count in reasons.items() if count > 0}
 
     def sources(self) -> list[SourceRow]:
         """Every device and desk that has sent anything."""

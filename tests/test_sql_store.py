@@ -177,6 +177,8 @@ def test_ledger_reasons_and_rejections_add_up(store: SqlStore) -> None:
     assert store.rejection_reasons() == {"bad_topic": 700}
     newest = store.rejections(10_000)
     assert (len(newest), newest[0].ordinal, newest[0].payload) == (500, 699, b"\0\xff"), "kept within a bound"
+    assert store.rejection_reasons(T0 + 600) == {"bad_topic": 601}, "as it was then"
+    assert store.rejections(1, T0 + 600)[0].ordinal == 600
     store.forget(T0)
     assert len(store.rejections(10_000)) == 500
 
