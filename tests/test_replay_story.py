@@ -1,0 +1,96 @@
+"""`ioc replay` beside a running centre: the first half of a story on a wall of its own, while live has both halves."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from browser import chromium, page_at
+from mqtt_brokers import Publisher
+from playwright.async_api import expect
+from polled_process import Polled
+from servers import HOST, free_port
+from up_process import Centre
+
+pytestmark = [pytest.mark.long, pytest.mark.anyio]
+PLACE = "22"
+UNITS = ("06658", "06673", "06712")
+MESSAGES = 30
+
+
+class Replayed(Polled):
+    """`ioc replay` as a process."""
+
+    deadline_s = 60.0
+    look_s = 0.1
+
+    def __init__(self, data: Path, begin: int, end: int) -> None:
+        self.port = free_port()
+        self._output = data.parent / "replay.log"
+        command = [sys.executable, "-m", "control_center.console", "replay", str(begin), str(end), "--speed", "10"]
+        command += ["--data", str(data), "--port", str(self.port)]
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def ended(self) -> str:
+        return "" if self._process.poll() is None else "ioc replay"
+
+    def logs(self) -> str:
+        return self._output.read_text()
+
+    def stop(self) -> int:
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(20)
+
+
+@contextmanager
+def replayed(data: Path, begin: int, end: int) -> Iterator[Replayed]:
+    made = Replayed(data, begin, end)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def speeds(device: Publisher, value: float, first: int) -> None:
+    """Readings of now, of one speed everywhere, numbered from `first`."""
+    at = time.time_ns() // 1_000_000
+    for number in range(MESSAGES):
+        record = {"n": "speed", "u": "km/h", "t": (at + number) / 1000, "v": value, "seq": first + number // len(UNITS)}
+        device.publish(f"ioc/{UNITS[number % len(UNITS)]}/traffic/cam", json.dumps([record]).encode())
+
+
+async def test_a_replay_shows_what_was_known_then_and_live_goes_on(tmp_path: Path) -> None:
+    with Centre(tmp_path / "data", "--no-simulate") as centre:
+        centre.ready()
+        begin = time.time_ns() // 1_000_000
+        device = Publisher(centre.mqtt_port)
+        speeds(device, 30.0, 0)
+        centre.settled(MESSAGES)
+        then = centre.until(
+            lambda: (told := centre.ask("/api/kpis/traffic_speed"))["n"] == MESSAGES and told, "all of it is shown"
+        )
+        end = time.time_ns() // 1_000_000 + 500
+        centre.until(lambda: time.time_ns() // 1_000_000 > end + 500, "the span is over")
+        speeds(device, 60.0, MESSAGES // len(UNITS))
+        device.publish(f"ioc/{UNITS[0]}/traffic/cam", b"{")
+        live = centre.settled(2 * MESSAGES)
+        assert (live["received"], live["rejected"], live["by_reason"]) == (2 * MESSAGES + 1, 1, {"bad_payload": 1})
+        with replayed(centre.data, begin, end) as past:
+            ledger = past.settled(MESSAGES)
+            assert (ledger["received"], ledger["rejected"], ledger["by_reason"]) == (MESSAGES, 0, {})
+            assert past.ask("/api/kpis/traffic_speed") == then
+            assert past.ask("/api/rejections") == []
+            async with chromium() as browser, page_at(browser, f"{HOST}:{past.port}", "/wall") as wall:
+                await expect(wall.page.locator("#replay .plate")).to_contain_text("PHÁT LẠI")
+                await expect(wall.page.locator(".replay-frame")).to_be_visible()
+                await expect(wall.page.locator('[data-ledger="received"]')).to_have_text(str(MESSAGES))
+                epochs = {frame["epoch"] for frame in wall.frames if "epoch" in frame}
+        assert epochs, "the wall has had frames"
+        assert centre.tries("/api/ledger") == live, "live has not noticed"
+        assert centre.ask("/api/kpis/traffic_speed")["value"] == pytest.approx(45.0)
