@@ -42,6 +42,15 @@ def audit(begin: str, end: str, *options: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def explained(kpi: str, unit: str, at: str, *options: str) -> dict[str, Any]:
+    """`ioc explain` as a person runs it."""
+    command = [sys.executable, "-m", "control_center.console", "explain", kpi, unit, at, "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def counts(report: dict[str, Any], outcome: str) -> int:
     return sum(windows.get(outcome, 0) for windows in report["windows"].values())
 
@@ -121,6 +130,12 @@ def test_the_cluster_is_audited_from_kafka_and_postgresql(
     code, report = audit("2026-11-25T00:00", "2026-11-25T02:00", *where)
     assert (code, report["differences"]) == (0, [])
     assert counts(report, "equal") > 10_000
+    files = ("--journal", f"sqlite:///{tmp_path / 'journal.sqlite'}", "--database", url)
+    for kpi, unit in (("traffic_speed", "22"), ("water_level", "22"), ("air_pm25", "22")):
+        of_kafka, of_file = (explained(kpi, unit, "2026-11-25T01:30", *journal) for journal in (where, files))
+        assert of_kafka["recomputed"]["matches"]
+        assert of_kafka["messages"]
+        assert of_kafka == of_file, "Kafka has the same records at the same offsets as the files they came from"
     store = SqlStore(url)
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM value WHERE kpi = 'water_level' AND scope = '22' AND n > 0")
