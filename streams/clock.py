@@ -27,6 +27,13 @@ class Clocks:
         self.newest[groups[newer]] = times[newer]
         self.advanced_at[groups[newer]] = now
 
+    def reach(self, groups: Ints, times: Ints, now: int) -> None:
+        """Let the watermark of each group reach the newest of its times; groups may come often."""
+        reached = np.full(len(self.newest), EMPTY, np.int64)
+        np.maximum.at(reached, groups, times)
+        there = np.flatnonzero(reached != EMPTY)
+        self.advance(there, reached[there], now)
+
     def running(self, now: int) -> Ints:
         """The watermarks, run on with the clock while nothing arrives; EMPTY where nothing ever did."""
         known = self.newest != EMPTY

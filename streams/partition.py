@@ -20,16 +20,17 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoint, Partial, Recovered, SeenRow
 from streams.clock import Clocks, ClockState, pack, unpack
 from streams.columns import Ints, present
+from streams.folding import Folding, Said
 from streams.identity import Keys, SeenSet
 from streams.intake import Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
-from streams.pane import EMPTY, NEVER, PaneRing, slack_of
+from streams.pane import EMPTY
 from streams.pane_store import pane_rows, restore_panes
 from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
 from streams.verdict import Flags, Readings, Verdict, identities, judge
-from streams.window import Closed, Frame, WindowBook
+from streams.window import Closed
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
@@ -78,29 +79,7 @@ class Partition:
         widths = {kind.id: len(kind.quantities) if kind.format == "senml" else 1 for kind in catalogue.kinds.values()}
         self._sources = Sources(widths)
         self._tickets = TicketBook(recovered.tickets)
-        self._rings = {name: PaneRing(spec) for name, spec in catalogue.series.items()}
-        # By series: the row of its ring of each entity (a unit or a source) and field, −1 where it has none yet.
-        fields = len(catalogue.field_index)
-        self._rows = {
-            name: np.full((self._units, fields if spec.by_field else 1), -1, np.int64)
-            for name, spec in catalogue.series.items()
-        }
-        self._books = {kpi.id: WindowBook(kpi, catalogue, self._rings) for kpi in catalogue.kpis.values()}
-        self._books_of_kind = [
-            [book for book in self._books.values() if book.kind_index == kind] for kind in range(kinds)
-        ]
-        self._series_of_quantity = [
-            [
-                name
-                for name, spec in catalogue.series.items()
-                if catalogue.quantity_index[spec.kind, spec.quantity] == quantity
-            ]
-            for quantity in range(len(catalogue.quantity_ids))
-        ]
-        self._step_ms = np.full(kinds, np.iinfo(np.int64).max, np.int64)
-        for spec in catalogue.series.values():
-            kind = catalogue.kind_index[spec.kind]
-            self._step_ms[kind] = min(int(self._step_ms[kind]), slack_of(spec.reach) * spec.pane_ms)
+        self._folding = Folding(catalogue, self._clocks, self._sources)
         kind_names = list(catalogue.kind_index)
         firsts = [min(catalogue.quantity_index[kind, name] for name in catalogue.kinds[kind].quantities)
                   for kind in kind_names]  # fmt: skip
@@ -146,26 +125,27 @@ class Partition:
             if kind in catalogue.kind_index and unit in catalogue.unit_index:
                 times[catalogue.kind_index[kind] * self._units + catalogue.unit_index[unit]] = reached
         self._clocks.restore(times)
-        restore_panes(self._rings, recovered.panes, catalogue)
+        restore_panes(self._folding.rings, recovered.panes, catalogue)
         for kpi, ends in state.closed.items():
-            book = self._books.get(kpi)
+            book = self._folding.books.get(kpi)
             for unit, end in ends.items() if book else ():
                 assert book is not None
                 if unit in catalogue.unit_index:
                     book.closed_to[catalogue.unit_index[unit]] = end
         for value in recovered.values:
-            book = self._books.get(value.kpi)
+            book = self._folding.books.get(value.kpi)
             if book is not None and value.scope in catalogue.unit_index:
                 book.closed[catalogue.unit_index[value.scope], value.end] = Closed(value.revision, value.n, value.value)
                 known = self._newest.get((value.kpi, value.scope))
                 if known is None or known.end < value.end:
                     self._newest[value.kpi, value.scope] = value
         open_values = _decode_values(recovered.open_values) if recovered.open_values else []
-        self._newest.update({(value.kpi, value.scope): value for value in open_values if value.kpi in self._books})
-        for book in self._books.values():
+        books = self._folding.books
+        self._newest.update({(value.kpi, value.scope): value for value in open_values if value.kpi in books})
+        for book in books.values():
             book.evaluated_at = recovered.at
             for series in catalogue.series_of[book.kpi.id]:
-                ring = self._rings[series]
+                ring = self._folding.rings[series]
                 if len(ring.row_keys):
                     data_to = ring.last_time[: len(ring.row_keys)].max(axis=1)
                     np.maximum.at(book.data_to, ring.row_unit, data_to)
@@ -216,7 +196,7 @@ class Partition:
         beat = Beat(self.number, now, bridges=self._intake.bridges)
         self._settle(now, beat)
         limits = self._clocks.running(now)
-        for kind, books in enumerate(self._books_of_kind):
+        for kind, books in enumerate(self._folding.books_of_kind):
             span = slice(kind * self._units, (kind + 1) * self._units)
             settled = np.where(limits[span] == EMPTY, EMPTY, limits[span] - self._catalogue.settle_ms[kind])
             for book in books:
@@ -269,9 +249,9 @@ class Partition:
         self._outcomes(taken, verdict, accepted)
         counted = accepted & ~readings.aside
         if counted.any():
-            self._fold(readings.pick(counted), verdict.running[counted], now, beat)
+            self._take(beat, self._folding.fold(readings.pick(counted), verdict.running[counted], now))
         # What is set aside tells the time all the same.
-        self._reach(readings.group[accepted], verdict.running[accepted], now)
+        self._clocks.reach(readings.group[accepted], verdict.running[accepted], now)
 
     def _streams_of(self, readings: Readings, kinds: Ints) -> Ints:
         """The stream of each reading; an event's kind has one for all its quantities."""
@@ -308,86 +288,7 @@ class Partition:
         totals.readings_duplicate += int(verdict.duplicate.sum())
         totals.readings_too_late += int(is_late.sum())
 
-    def _fold(self, readings: Readings, running: Ints, now: int, beat: Beat) -> None:
-        """Fold in stretches of event time that the rings can hold, closing windows between them."""
-        newest = self._clocks.newest[readings.group]
-        first = np.full(len(self._clocks.newest), np.iinfo(np.int64).max, np.int64)
-        np.minimum.at(first, readings.group, readings.time)
-        base = np.where(newest == EMPTY, first[readings.group], newest)
-        step = self._step_ms[readings.group // self._units]
-        stretch = np.maximum(running - base, 0) // step
-        if not stretch.any():
-            self._fold_stretch(readings, beat)
-            self._reach(readings.group, running, now)
-            return
-        stretches = np.unique(stretch).tolist()
-        for number in stretches:
-            chosen = np.flatnonzero(stretch == number)
-            part = readings.pick(chosen)
-            groups = np.array(present(part.group), dtype=np.int64)
-            if number:
-                self._clocks.advance(groups, _first(base[chosen] + number * step[chosen], part.group)[groups], now)
-                self._close_settled(groups, beat)
-            self._fold_stretch(part, beat)
-            self._reach(part.group, running[chosen], now)
-            if len(stretches) > 1:
-                self._close_settled(groups, beat)
-
-    def _reach(self, group: Ints, times: Ints, now: int) -> None:
-        """Let the watermark of each group reach the newest of its times."""
-        reached = np.full(len(self._clocks.newest), EMPTY, np.int64)
-        np.maximum.at(reached, group, times)
-        groups = np.flatnonzero(reached != EMPTY)
-        self._clocks.advance(groups, reached[groups], now)
-
-    def _close_settled(self, groups: Ints, beat: Beat) -> None:
-        for kind in present(groups // self._units):
-            newest = self._clocks.newest[kind * self._units : (kind + 1) * self._units]
-            settled = np.where(newest == EMPTY, EMPTY, newest - self._catalogue.settle_ms[kind])
-            for book in self._books_of_kind[kind]:
-                self._take(beat, book.close(settled))
-
-    def _fold_stretch(self, part: Readings, beat: Beat) -> None:
-        units = part.group % self._units
-        amended: list[tuple[WindowBook, Ints, Ints]] = []
-        for quantity in present(part.quantity):
-            chosen = np.flatnonzero(part.quantity == quantity)
-            for name in self._series_of_quantity[quantity]:
-                ring = self._rings[name]
-                for book in self._books.values():
-                    if name in self._catalogue.series_of[book.kpi.id]:
-                        book.touch(units[chosen], part.time[chosen])
-                        amended.append((book, units[chosen], part.time[chosen]))
-                rows = self._row_numbers(name, ring, part, chosen, units)
-                panes = (part.time[chosen] + self._catalogue.zone_ms) // ring.spec.pane_ms
-                ring.fold(rows, panes, part.time[chosen], part.value[chosen], part.offset[chosen])
-        for book, touched, times in amended:
-            self._take(beat, book.amend(touched, times))
-
-    def _row_numbers(self, name: str, ring: PaneRing, part: Readings, chosen: Ints, units: Ints) -> Ints:
-        spec = ring.spec
-        entity = part.source[chosen] if spec.by_source else units[chosen]
-        fields = part.field[chosen] if spec.by_field else np.zeros(len(chosen), np.int64)
-        known = self._rows[name]
-        if len(known) <= int(entity.max()):
-            room = np.full((len(self._sources) + len(known), known.shape[1]), -1, np.int64)
-            known = self._rows[name] = np.concatenate((known, room))
-        rows = known[entity, fields]
-        fresh = np.flatnonzero(rows < 0)
-        if len(fresh):
-            _, first = np.unique(entity[fresh] * known.shape[1] + fields[fresh], return_index=True)
-            for at in fresh[first].tolist():
-                source, unit, field = int(part.source[chosen[at]]), int(units[chosen[at]]), int(fields[at])
-                known[entity[at], field] = self._make_row(ring, source, unit, field)
-            rows = known[entity, fields]
-        return rows
-
-    def _make_row(self, ring: PaneRing, source: int, unit: int, field: int) -> int:
-        code = self._catalogue.unit_codes[unit]
-        entity = f"{code}/{self._sources.names[source][2]}" if ring.spec.by_source else code
-        return ring.row(entity, list(self._catalogue.field_index)[field], unit, field)
-
-    def _take(self, beat: Beat, said: list[tuple[Frame, list[Value]]]) -> None:
+    def _take(self, beat: Beat, said: Said) -> None:
         """Keep what windows say: closed values go to history, all go to the wall when they are the newest."""
         for frame, values in said:
             if not values:
@@ -473,11 +374,11 @@ class Partition:
                 catalogue.unit_codes[unit]: int(book.closed_to[unit])
                 for unit in np.flatnonzero(book.closed_to != EMPTY).tolist()
             }
-            for kpi, book in self._books.items()
+            for kpi, book in self._folding.books.items()
         }
         touched = {
             kpi: [catalogue.unit_codes[unit] for unit in np.flatnonzero(book.touched).tolist()]
-            for kpi, book in self._books.items()
+            for kpi, book in self._folding.books.items()
             if book.touched.any()
         }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
@@ -493,7 +394,7 @@ class Partition:
             at=now,
             clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends}, touched)),
             totals=msgspec.structs.replace(self._ledger.totals),
-            panes=pane_rows(self._rings),
+            panes=pane_rows(self._folding.rings),
             tickets=self._tickets.take_dirty(),
             tickets_done=self._tickets_done,
             source_names=self._sources.take_new(),
@@ -526,7 +427,7 @@ class Partition:
         lateness = int(self._catalogue.lateness_ms.max())
         self._tickets_done = self._tickets.forget(now - max(2 * lateness, TICKETS_KEPT_MS))
         newest = self._clocks.newest
-        for book in self._books.values():
+        for book in self._folding.books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]
             kept_ms = int(self._catalogue.lateness_ms[book.kind_index]) + 2 * book.reach_ms
             book.forget(np.where(span == EMPTY, 0, span - kept_ms))
@@ -538,17 +439,10 @@ class Partition:
         Row by row: a source that has long been silent keeps its own panes, and nobody else's.
         """
         found = []
-        for name, ring in self._rings.items():
+        for name, ring in self._folding.rings.items():
             rows = np.arange(minute % ROWS_IN_TURN, len(ring.row_keys), ROWS_IN_TURN)
             newest = ring.tag[rows].max(axis=1, initial=EMPTY)
             for row, pane in zip(rows.tolist(), newest.tolist(), strict=True):
                 if pane != EMPTY:
                     found.append((name, *ring.row_keys[row], pane - ring.size))
         return found
-
-
-def _first(values: Ints, where: Ints) -> Ints:
-    """The smallest of `values` for each place that `where` names, NEVER for others."""
-    result = np.full(int(where.max()) + 1, NEVER, np.int64)
-    np.minimum.at(result, where, values)
-    return result

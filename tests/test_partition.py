@@ -381,5 +381,5 @@ def test_what_was_said_of_old_windows_is_forgotten_also_where_another_unit_has_l
         feed.tell((SPEED, senml("speed", now, 40 + minute % 9), now))
         feed.partition.evaluate(now)
         feed.partition.checkpoint(now)
-        kept.append(len(feed.partition._books["speed_p95"].closed))
+        kept.append(len(feed.partition._folding.books["speed_p95"].closed))
     assert kept[299] == kept[150] < 40
