@@ -222,6 +222,7 @@ recipes = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(recipes, st.tuples(st.integers(0, 4 * HOUR), st.integers(0, 4 * HOUR)).map(sorted), st.integers(0, 2**40))
 def test_faults_do_not_hang_on_how_an_interval_is_cut(

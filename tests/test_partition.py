@@ -147,6 +147,7 @@ def test_an_event_told_twice_counts_once() -> None:
     assert (land.value, land.n) == (100.0, 1)
 
 
+@pytest.mark.long
 def test_a_year_fed_in_one_beat_closes_every_one_of_its_windows() -> None:
     hours = 24 * 365
     start = NOON - hours * 3_600_000
