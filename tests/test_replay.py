@@ -149,8 +149,8 @@ async def test_a_replay_publishes_what_was_published_then_byte_for_byte(tmp_path
 async def test_a_replay_from_the_first_minute_begins_with_nothing_and_orders_are_carried_out_again(
     tmp_path: Path,
 ) -> None:
-    world = await lived(tmp_path, minutes=6)
-    frames = await replayed(world, NOON + MINUTE, NOON + 6 * MINUTE)
+    world = await lived(tmp_path, minutes=9)
+    frames = await replayed(world, NOON + MINUTE, NOON + 9 * MINUTE)
     assert frames == {number: world.frames[number] for number in frames}
     acknowledged = [
         value for changes in frames.values() for key, value in changes.items()
