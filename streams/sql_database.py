@@ -23,6 +23,9 @@ from streams.sql_tables import table_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 WAIT_S = 5.0
+UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's SQLSTATE."""
+
 Row = Mapping[str, Any]
 Table = type[SQLModel]
 
@@ -110,6 +113,9 @@ def answering(engine: Engine) -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InterfaceError, PoolTimeout) as error:
         raise Unavailable(f"{engine.url.render_as_string()}: {_short(error)}") from error
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE:
+            why = "chưa có bảng, tiến trình xử lý đầu tiên sẽ tạo / no tables yet: the first worker makes them"
+            raise Unavailable(f"{engine.url.render_as_string()}: {why}") from error
         if error.connection_invalidated:
             raise Unavailable(f"{engine.url.render_as_string()}: {_short(error)}") from error
         raise

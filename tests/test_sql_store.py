@@ -166,6 +166,15 @@ def test_the_roll_up_gets_every_partitions_shares_of_windows_it_may_not_have_mer
     assert [row.scope for row in values] == ["22"]
 
 
+def test_a_database_whose_tables_nobody_has_made_yet_does_not_answer(url: str) -> None:
+    store = SqlStore(url)
+    with pytest.raises(Unavailable, match="table"):
+        store.ledger_totals()
+    store.migrate()
+    assert store.ledger_totals() == Counts()
+    store.close()
+
+
 def test_ledger_reasons_and_rejections_add_up(store: SqlStore) -> None:
     topic = "ioc/\0x\udce9"
     junk = [Rejection(0, number, 0, T0 + number, topic, "bad_topic", "why", b"\0\xff") for number in range(700)]
