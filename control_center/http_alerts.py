@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from control_center.http_access import Person, actor, reader
 from control_center.http_api import from_store
 from control_center.http_context import Context, fault, read_body
+from control_center.instant import MS_MAX
 from control_center.view import worst_first
 from sensors.errors import Unavailable
 from streams.alert import Alert, Command
@@ -43,12 +44,13 @@ def alert_routes(context: Context) -> APIRouter:
 
     @routes.get("", dependencies=may_see, summary="Alerts; open=1 leaves out those that are closed")
     async def alerts(
-        open_: Annotated[bool, Query(alias="open")] = True, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+        open_: Annotated[bool, Query(alias="open")] = True, limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+        by: Annotated[int, Query(ge=0, le=MS_MAX, description="With open=0: raised by then, ms UTC")] = MS_MAX,
     ) -> list[dict[str, Any]]:
         if open_:
             live = dict(context.mirror.state.items("a:"))
             return [msgspec.json.decode(live[key]) for key in worst_first(live)[:limit]]
-        rows = await from_store(lambda: context.store.alerts(open_only=False, limit=limit))
+        rows = await from_store(lambda: context.store.alerts(open_only=False, limit=limit, by=by))
         return [alert_texts(row, context.catalogue) for row in rows]
 
     @routes.get("/{alert_id}", dependencies=may_see, summary="One alert with its log")

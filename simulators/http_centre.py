@@ -79,10 +79,27 @@ class HttpCentre:
             told()
         return found
 
-    def alerts(self) -> dict[Key, tuple[str, ...]] | None:
-        """The steps of every alert that there ever was, by rule, scope and device; None when there are too many."""
-        listed = self.get("alerts", open=0, limit=ALERTS_LIMIT)
-        if listed is None or len(listed) >= ALERTS_LIMIT:
+    def _all_alerts(self, size: int) -> list[Json] | None:
+        """All alerts, in parts from the newest back; None when more were raised at one moment than a part holds."""
+        found: dict[str, Json] = {}
+        by: dict[str, int] = {}
+        while True:
+            part = self.get("alerts", open=0, limit=size, **by)
+            if part is None:
+                return None
+            before = len(found)
+            found |= {one["id"]: one for one in part}
+            if len(part) < size:
+                return list(found.values())
+            if len(found) == before:
+                return None
+            by = {"by": part[-1]["raised_at"]}
+
+    def alerts(self, size: int = ALERTS_LIMIT) -> dict[Key, tuple[str, ...]] | None:
+        """The steps of every alert that there ever was, by rule, scope and device, asked for in parts of `size`; None
+        where they cannot be had."""
+        listed = self._all_alerts(size)
+        if listed is None:
             return None
         found: dict[Key, list[tuple[int, int, str]]] = {}
         for one in listed:

@@ -249,10 +249,11 @@ class SqlStore(SqlCheckpoints):
             for row in rows
         ]
 
-    def alerts(self, open_only: bool, limit: int) -> list[Alert]:
-        """The newest alerts first."""
+    def alerts(self, open_only: bool, limit: int, by: int = MS_MAX) -> list[Alert]:
+        """The newest alerts first, of those raised by `by` (ms UTC)."""
         table = table_of(AlertTable)
-        query = sa.select(table).order_by(table.c.raised_at.desc(), table.c.id).limit(limit)
+        query = sa.select(table).where(table.c.raised_at <= by)
+        query = query.order_by(table.c.raised_at.desc(), table.c.id).limit(limit)
         with self._reading() as connection:
             chosen = query.where(table.c.state != "closed") if open_only else query
             return [made(Alert, row) for row in connection.execute(chosen)]

@@ -1,5 +1,6 @@
 """The gateway over real sockets: live channel, API, accounts and probes."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
 from sensors.broker_refusal import Refusal
 from sensors.system_clock import now_ms
-from streams.alert import Alert
+from simulators.http_centre import HttpCentre
+from streams.alert import Alert, AlertStep
 from streams.beat import Counts, Rejection, State, Value
 from streams.checkpoint import Checkpoint, LedgerRow
 from streams.fault import Seen, changes, fold
@@ -352,6 +354,22 @@ async def test_history_has_every_closed_window_between_two_instants(world: World
     wrong = await world.site.ask(f"/api/kpis/vn_aqi/history?unit={UNIT}&from=yesterday")
     assert wrong.status == 422
     assert "RFC 3339" in wrong.json["detail"]["en"]
+
+
+async def test_all_alerts_that_ever_were_can_be_had_in_parts(world: World) -> None:
+    alerts = [
+        Alert(f"r-{UNIT}-{n}", "r", UNIT, f"d{n}", "notice", "closed", T0 + n // 3, T0 + n // 3 + 1, 1.5)
+        for n in range(35)
+    ]
+    steps = [AlertStep(alert.id, 0, alert.raised_at, "raise") for alert in alerts]
+    assert world.store.commit(checkpoint(alerts=alerts, steps=steps))
+    some = (await world.site.ask(f"/api/alerts?open=0&limit=2&by={T0 + 3}")).json
+    assert [alert["id"] for alert in some] == [f"r-{UNIT}-10", f"r-{UNIT}-11"]
+    asked = HttpCentre(f"http://{world.site.host}")
+    for size in (4, 35, 1_000):
+        heard = await asyncio.to_thread(asked.alerts, size)
+        assert heard == {("r", UNIT, f"d{n}"): ("raise",) for n in range(35)}
+    assert await asyncio.to_thread(asked.alerts, 3) is None, "three of one moment leave no way on"
 
 
 async def test_definitions_place_map_and_description_are_served(world: World) -> None:
