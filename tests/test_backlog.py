@@ -1,0 +1,64 @@
+"""A backlog goes through at the engine's own pace: what it may hold is bounded, and no clock is waited for."""
+
+import asyncio
+from pathlib import Path
+
+from small_world import NOON, A, catalogue, senml
+
+from sensors.batch import MESSAGES_MAX, Batch, encode
+from sensors.journal import Record
+from streams.beat_engine import UNWRITTEN_MAX, Engine
+from streams.memory_live import MemoryLive
+from streams.roll_up import Report
+from streams.sql_store import SqlStore
+
+MESSAGES = 3 * UNWRITTEN_MAX
+MINUTE = 60_000
+
+
+def backlog() -> list[Record]:
+    """One partition's records, as full as they may be: a reading every 100 ms of event time."""
+    records = []
+    for number in range(MESSAGES // MESSAGES_MAX):
+        times = [NOON + (number * MESSAGES_MAX + place) * 100 for place in range(MESSAGES_MAX)]
+        payloads = [senml("speed", time, 40 + time // 100 % 7) for time in times]
+        topics = [f"ioc/{A}/traffic/cam-{place % 20}" for place in range(MESSAGES_MAX)]
+        sealed = NOON + MESSAGES * 100
+        batch = Batch(0, number * MESSAGES_MAX, sealed, "b", 0, topics, payloads, [sealed] * MESSAGES_MAX)
+        records.append(Record(0, number, encode(batch)))
+    return records
+
+
+def test_a_backlog_is_written_as_it_is_taken_in_though_no_time_passes(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
+        store.migrate()
+        now = NOON + MESSAGES * 100 + MINUTE
+
+        async def report(told: Report) -> None:
+            await engine.report(told)
+
+        engine = Engine(catalogue(), store, MemoryLive("e"), lambda: now, report)
+        await engine.own(0)
+        await engine.own_roll_up()
+        await engine.beat(now)
+
+        async def feed() -> None:
+            for record in backlog():
+                await engine.observe(record)
+
+        feeding = asyncio.create_task(feed())
+        beats = held = 0
+        while not feeding.done():
+            await asyncio.sleep(0)
+            await engine.beat(now)
+            beats += 1
+            assert beats < 4 * MESSAGES // UNWRITTEN_MAX, "few and full beats"
+            held = max(held, engine.offset(0) * MESSAGES_MAX - store.recover(0).ordinal)
+        await engine.beat(now, final=True)
+        assert held <= UNWRITTEN_MAX
+        totals = store.ledger_totals()
+        assert (totals.received, totals.accepted) == (MESSAGES, MESSAGES)
+        store.close()
+
+    asyncio.run(story())
