@@ -18,7 +18,7 @@ from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
 from streams.explanation import Explanation, Text
 from streams.kpi import Kpi
-from streams.lineage import Lineage
+from streams.lineage import DECODED_MAX, Lineage
 from streams.partial import unpack_share
 from streams.provenance import Asked, Part, explained, scope_of, units_of, window_end
 from streams.roll_up import standing_values
@@ -47,12 +47,14 @@ class NothingToExplain(IocError):
 
 
 class Question(NamedTuple):
-    """A KPI of a unit, former district or the place, at a moment (ms UTC; None: now); how many messages to list."""
+    """A KPI of a unit, former district or the place, at a moment (ms UTC; None: now); how many messages to list, and
+    how many to decode at most."""
 
     kpi: str
     scope: str
     at: int | None = None
     messages: int = MESSAGES_LISTED
+    most: int = DECODED_MAX
 
 
 def check_journal(url: str) -> None:
@@ -89,7 +91,8 @@ class Lineages:
     async def explain(self, question: Question) -> Explanation:
         """From the value back to the messages; raises NothingToExplain, and Unavailable where a store is silent."""
         asked, standings, notes = await asyncio.to_thread(self._find, question)
-        lineage = Lineage(asked.kpi, self._catalogue, asked.units, asked.value.end, question.messages)
+        listed, most = question.messages, question.most
+        lineage = Lineage(asked.kpi, self._catalogue, asked.units, asked.value.end, listed, most)
         is_cut = False
         async with open_reader(self._journal) as reader:
             for stretch in self._stretches(asked, standings):

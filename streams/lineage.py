@@ -28,7 +28,9 @@ from streams.ticket import STEPS, Derived
 from streams.timekeeper import NEVER, Timekeeper
 
 DECODED_MAX = 200_000
-"""Messages of the kind and units that are decoded: some seconds of work; a day of them at two a second."""
+"""Messages of the kind and units that are decoded unless more are asked for: some seconds of work."""
+
+TOPICS_CACHED = 200_000
 
 _RANK: dict[Outcome, int] = {
     "counted": 5, "set_aside": 4, "too_late": 3, "duplicate": 2, "other_window": 1, "rejected": 0,
@@ -51,7 +53,10 @@ class _Judged(NamedTuple):
 class Lineage:
     """One window of one KPI over `units`: `begin` a stretch, `take` its records in order; again for every partition."""
 
-    def __init__(self, kpi: Kpi, catalogue: Catalogue, units: frozenset[str], end: int, listed: int) -> None:
+    def __init__(
+        self, kpi: Kpi, catalogue: Catalogue, units: frozenset[str], end: int, listed: int, most: int = DECODED_MAX
+    ) -> None:
+        """`listed` messages are kept to be shown, and `most` are decoded."""
         self.kpi = kpi
         self.end = end
         self.start = end - reach_ms(kpi)
@@ -67,13 +72,14 @@ class Lineage:
         self._seen: set[tuple[str, str, int] | tuple[str, str] | tuple[str, bytes]] = set()
         self._linkage = Linkage(catalogue.zone_ms, 2 * int(catalogue.lateness_ms.max()))
         self._listed = listed
+        self.most = most
         self._near: list[tuple[int, int, int, int, Told, _Judged]] = []
         self._far: list[tuple[int, int, int, int, Told, _Judged]] = []
 
     @property
     def is_full(self) -> bool:
         """Whether no more may be decoded."""
-        return self.decoded >= DECODED_MAX
+        return self.decoded >= self.most
 
     def begin(self, stretch: Stretch) -> None:
         """The records that follow are of this stretch, or come before it in its partition."""
@@ -113,7 +119,7 @@ class Lineage:
                 topic = None
             if topic is not None and (topic.kind != self.kpi.kind or topic.unit not in self._units or topic.is_status):
                 topic = None
-            if len(self._topics) >= DECODED_MAX:
+            if len(self._topics) >= TOPICS_CACHED:
                 self._topics.clear()
             self._topics[name] = topic
         return self._topics[name]

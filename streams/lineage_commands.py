@@ -13,6 +13,7 @@ from sensors.errors import SettingsError, Unavailable
 from streams.catalogue import compile_catalogue
 from streams.commands import OverlayOption, embedded_database
 from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
+from streams.lineage import DECODED_MAX
 from streams.provenance import scope_of
 from streams.rich_lineage import print_explanation
 from streams.secret_file import secret_from
@@ -40,6 +41,9 @@ def explain(
     messages: Annotated[
         int, typer.Option("--messages", min=0, max=10_000, help="How many messages to list.")
     ] = MESSAGES_LISTED,
+    decode: Annotated[
+        int, typer.Option("--decode", min=1, help="How many messages to decode at most: more of a day of a whole city.")
+    ] = DECODED_MAX,
     as_json: Annotated[bool, typer.Option("--json", help="The explanation as one JSON object.")] = False,
 ) -> None:
     """Con số này từ đâu / where a number comes from: window, formula, sources, raw messages, and the value worked out
@@ -50,7 +54,7 @@ def explain(
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
     if data is not None or not database:
         database, journal = embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
-    question = Question(kpi, unit, parse_moment("AT", at, loaded.place.zone) if at else None, messages)
+    question = Question(kpi, unit, parse_moment("AT", at, loaded.place.zone) if at else None, messages, decode)
     store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
     try:
         told = asyncio.run(Lineages(store, catalogue, journal).explain(question))

@@ -20,7 +20,7 @@ from streams.explanation import (
 )
 from streams.formula import formula
 from streams.kpi import Kpi
-from streams.lineage import DECODED_MAX, Lineage
+from streams.lineage import Lineage
 from streams.tally import Result
 from streams.wording import local
 
@@ -88,7 +88,7 @@ def explained(asked: Asked, lineage: Lineage, catalogue: Catalogue, notes: list[
     listable = sum(lineage.outcomes.values())
     is_cut = is_cut or lineage.is_full
     if lineage.is_full:
-        vi, en = f"chỉ giải mã {DECODED_MAX} bản tin đầu", f"only the first {DECODED_MAX} messages were decoded"
+        vi, en = f"chỉ giải mã {lineage.most} bản tin đầu", f"only the first {lineage.most} messages were decoded"
         notes = [*notes, Text(vi, en)]
     day = local(value.end - 1, catalogue.zone_ms).date()
     return Explanation(

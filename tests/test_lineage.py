@@ -216,6 +216,15 @@ async def test_the_list_is_bounded_newest_first_and_says_so(world: World) -> Non
     assert "5 of 20" in told.notes[0].en
 
 
+async def test_what_was_not_decoded_is_said(world: World) -> None:
+    for step in range(20):
+        await world.tell(NOON + step * 1000, (SPEED, senml("speed", NOON + step * 1000, 40)))
+    told = await world.lineages.explain(Question("speed", A, most=12))
+    assert (told.value.n, told.recomputed.n, told.recomputed.matches) == (20, 12, False)
+    assert any("only the first 12 messages" in note.en for note in told.notes)
+    assert (await world.lineages.explain(Question("speed", A, most=21))).recomputed.matches
+
+
 async def test_what_retention_has_dropped_is_said(world: World) -> None:
     for step in range(4):
         await world.tell(NOON + step * MINUTE, (SPEED, senml("speed", NOON + step * MINUTE, 40)))
