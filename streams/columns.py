@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def present(small: Ints) -> list[int]:
@@ -12,9 +13,29 @@ def present(small: Ints) -> list[int]:
     return np.flatnonzero(np.bincount(small)).tolist()
 
 
+def begins_run(ordered: Ints) -> Flags:
+    """For each number, whether a run of equal ones begins with it."""
+    begins = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins
+
+
 def runs_of(ordered: Ints) -> Ints:
     """Where each run of equal numbers begins."""
-    return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, np.int64)
+    return np.flatnonzero(begins_run(ordered))
+
+
+def lengths_of(starts: Ints, total: int) -> Ints:
+    """How long each run is that begins at `starts`, of `total` numbers in all."""
+    return np.diff(starts, append=total)
+
+
+def shifted(column: Ints, first: int) -> Ints:
+    """The column one place on, with `first` before it; its last entry is left out."""
+    moved = np.empty_like(column)
+    moved[:1] = first
+    moved[1:] = column[:-1]
+    return moved
 
 
 def stable_order(keys: Ints, bound: int) -> Ints:

@@ -10,12 +10,10 @@ wrapped) open a new numbering; what went missing between two numberings cannot b
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from streams.columns import Columns, Ints, runs_of, stable_order
+from streams.columns import Columns, Flags, Ints, lengths_of, runs_of, stable_order
 from streams.pane import EMPTY
 
-Flags = NDArray[np.bool_]
 GAPS_LISTED = 64
 """Gaps listed for each source; of older ones only the count is kept, and they are not filled any more."""
 
@@ -60,7 +58,7 @@ class Numbering:
         order = stable_order(sources, self._columns.rows)
         source, number, time = sources[order], numbers[order], times[order]
         starts = runs_of(source)
-        lengths = np.diff(np.r_[starts, len(source)])
+        lengths = lengths_of(starts, len(source))
         who, columns = source[starts], self._columns
         begun = columns["first"][who] >= 0
         expected = np.where(begun, columns["next"][who], number[starts])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams import histogram
-from streams.columns import Floats, Ints, runs_of, stable_order
+from streams.columns import Floats, Ints, lengths_of, runs_of, stable_order
 
 MILLION = 1_000_000.0
 EMPTY = np.iinfo(np.int64).min
@@ -147,7 +147,7 @@ class PaneRing:
         order = stable_order(flat, self._capacity * self.size)
         flat, panes, times, values, offsets = flat[order], panes[order], times[order], values[order], offsets[order]
         starts = runs_of(flat)
-        lengths = np.diff(np.r_[starts, len(flat)])
+        lengths = lengths_of(starts, len(flat))
         cell = flat[starts]
         self._renew(cell, panes[starts])
         self.newest_pane = max(self.newest_pane, int(panes.max()))
@@ -244,7 +244,7 @@ class PaneRing:
         filled, pane = (self.tag[rows[:, None], slot] == index).nonzero()
         flat = rows[filled] * self.size + slot[pane]
         starts = runs_of(filled)
-        there, ends = filled[starts], np.r_[starts[1:], len(filled)] - 1 if len(starts) else starts
+        there, ends = filled[starts], starts + lengths_of(starts, len(filled)) - 1
 
         def merged(column: NDArray[Any], ufunc: np.ufunc, empty: float) -> NDArray[Any]:
             result = np.full((len(rows), *column.shape[1:]), empty, column.dtype)

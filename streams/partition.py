@@ -19,7 +19,7 @@ from streams.beat import Counts, Rejection, Value
 from streams.catalogue import Catalogue
 from streams.checkpoint import Checkpoint, Partial, Recovered, SeenRow
 from streams.clock import Clocks, ClockState, pack, unpack
-from streams.columns import Ints, present
+from streams.columns import Flags, Ints, present, runs_of
 from streams.folding import Folding, Said
 from streams.identity import Keys, SeenSet
 from streams.intake import Intake, Taken
@@ -29,7 +29,7 @@ from streams.pane_store import pane_rows, restore_panes
 from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
-from streams.verdict import Flags, Readings, Verdict, identities, judge
+from streams.verdict import Readings, Verdict, identities, judge
 from streams.window import Closed
 
 SILENCE_CHECK_MS = 5_000
@@ -275,7 +275,7 @@ class Partition:
         readings, totals = taken.readings, self._ledger.totals
         is_late = verdict.late & ~verdict.duplicate
         rank = np.where(accepted, ACCEPTED, np.where(is_late, TOO_LATE, DUPLICATE))
-        starts = np.flatnonzero(np.r_[True, readings.message[1:] != readings.message[:-1]])
+        starts = runs_of(readings.message)
         best = np.maximum.reduceat(rank, starts)
         message = readings.message[starts]
         open_ = taken.outcome[message] == UNDECIDED

@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.columns import Columns, Ints, present, stable_order
+from streams.columns import Columns, Flags, Ints, begins_run, present, shifted, stable_order
 from streams.identity import Keys, SeenSet, reading_keys
-
-Flags = NDArray[np.bool_]
 
 
 class Readings(NamedTuple):
@@ -55,13 +53,12 @@ def running_maximum(groups: Ints, times: Ints, before: Ints, bound: int) -> tupl
     ordered = bool((groups[1:] >= groups[:-1]).all())
     order = None if ordered else stable_order(groups, bound)
     sorted_groups = groups if order is None else groups[order]
-    changes = sorted_groups[1:] != sorted_groups[:-1]
-    first = np.r_[True, changes]
-    base = np.r_[np.int64(0), np.cumsum(changes)] << np.int64(42)
+    first = begins_run(sorted_groups)
+    base = np.cumsum(first) << np.int64(42)
     lifted = np.maximum(times, start)
     lifted, start = (lifted, start) if order is None else (lifted[order], start[order])
     through = np.maximum.accumulate(base + lifted) - base
-    without = np.where(first, start, np.r_[np.int64(0), through[:-1]])
+    without = np.where(first, start, shifted(through, 0))
     if order is None:
         return through, without
     inclusive, exclusive = np.empty_like(through), np.empty_like(without)
@@ -113,8 +110,8 @@ def _heard_at(time: Ints, received: Ints, stream: Ints, before: Ints, streams: C
     is_newest = (time > before)[order]
     # The place of the newest one so far: each is later in its stream than those it surpasses.
     last = np.maximum.accumulate(np.where(is_newest, place, -1))
-    last = np.r_[-1, last[:-1]]
-    begins = np.maximum.accumulate(np.where(np.r_[True, of[1:] != of[:-1]], place, 0))
+    last = shifted(last, -1)
+    begins = np.maximum.accumulate(np.where(begins_run(of), place, 0))
     heard = np.where(last >= begins, received[order][last], streams["received"][of])
     result = np.empty_like(heard)
     result[order] = heard
