@@ -291,7 +291,8 @@ class Engine:
             held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
             self._describe(beat, changes)
             self._reports_sent += 1
-            await self._send_report(Report(number, beat.partials, beat.silent, held.generation))
+            report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
+            await self._send_report(report)
         self._drained.set()
         await self._reports_arrive()
         if self._roll_up is not None:
@@ -376,6 +377,8 @@ class Engine:
         for checkpoint in checkpoints:
             if checkpoint.partition == ROLL_UP:
                 self._roll_up_checkpoint = None
+                if self._roll_up is not None:
+                    self._roll_up.committed(checkpoint.at)
             if checkpoint.partition not in committed:
                 log.warning("fenced: another worker owns the partition", partition=checkpoint.partition)
                 self.disown(checkpoint.partition)

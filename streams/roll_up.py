@@ -19,7 +19,8 @@ from streams.partition import Beat
 from streams.window import Closed
 
 KEPT_MS = 120_000
-"""A window that nobody spoke of for so long leaves the memory; `unknown` and `restore` bring it back."""
+"""A window that nobody spoke of for so long leaves the memory once the database has all of it; `unknown` and `restore`
+bring it back."""
 
 HOUSEKEEPING_MS = 60_000
 
@@ -28,13 +29,16 @@ class Report(msgspec.Struct, array_like=True, frozen=True):
     """What a partition tells the roll-up on a beat: shares, and which sources are silent (None: not looked).
 
     `generation` is that of the consumer group in which its worker got the partition: a worker that was stopped and
-    does not know yet that it lost it speaks for an older one, and is not heard.
+    does not know yet that it lost it speaks for an older one, and is not heard. `at` is the beat, and `written` the
+    beat of the partition's last committed checkpoint, both by the worker's clock (ms UTC).
     """
 
     partition: int
     partials: list[Partial]
     silent: dict[str, int] | None
     generation: int = 0
+    at: int = 0
+    written: int = 0
 
 
 class _Standing(msgspec.Struct, array_like=True):
@@ -56,6 +60,10 @@ class RollUp:
         self._catalogue = catalogue
         self._shares: dict[tuple[str, int], dict[int, Share]] = {}
         self._told: dict[tuple[str, int], int] = {}
+        # By window and partition, the beat on which the share was told; by partition, the last beat that is written.
+        self._beats_told: dict[tuple[str, int], dict[int, int]] = {}
+        self._written: dict[int, int] = {}
+        self._committed_at = recovered.at
         self._dirty: set[tuple[str, int]] = set()
         self._closed: dict[tuple[str, str, int], Closed] = {}
         self._newest: dict[tuple[str, str], Value] = {}
@@ -93,8 +101,9 @@ class RollUp:
                 self._newest[value.kpi, value.scope] = value
         self.receive(partials, now)
 
-    def receive(self, partials: list[Partial], now: int) -> None:
-        """Take partitions' shares in; of each partition and window the newest counts."""
+    def receive(self, partials: list[Partial], now: int, beat: int = 0) -> None:
+        """Take partitions' shares in, told on a `beat` (0: the database has them); of each partition and window the
+        newest counts."""
         for partial in partials:
             if partial.kpi not in self._catalogue.kpis:
                 continue
@@ -104,6 +113,7 @@ class RollUp:
             before = shares.get(share.partition)
             shares[share.partition] = amended(before, share) if before is not None and partial.is_patch else share
             self._told[key] = now
+            self._beats_told.setdefault(key, {})[share.partition] = beat
             self._dirty.add(key)
 
     def report(self, report: Report, now: int) -> None:
@@ -111,7 +121,8 @@ class RollUp:
         if report.generation < self._generations.get(report.partition, 0):
             return
         self._generations[report.partition] = report.generation
-        self.receive(report.partials, now)
+        self._written[report.partition] = report.written
+        self.receive(report.partials, now, report.at)
         if report.silent is not None:
             self._silent[report.partition] = report.silent
 
@@ -211,12 +222,20 @@ class RollUp:
 
     def _keep_house(self, now: int) -> None:
         self._kept_house_at = now
-        old = [key for key, at in self._told.items() if at < now - KEPT_MS]
-        for key in old:
-            del self._told[key]
-            del self._shares[key]
+        # While the database takes nothing, it could not give back what is forgotten here.
+        before = min(now - KEPT_MS, self._committed_at)
+        for key in [key for key, at in self._told.items() if at <= before and self._is_written(key)]:
+            del self._told[key], self._shares[key], self._beats_told[key]
         ends = set(self._shares)
         self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in ends}
+
+    def _is_written(self, key: tuple[str, int]) -> bool:
+        """Whether committed checkpoints have every partition's share of a window."""
+        return all(beat <= self._written.get(partition, 0) for partition, beat in self._beats_told[key].items())
+
+    def committed(self, at: int) -> None:
+        """The roll-up's own checkpoint of the beat `at` has been written."""
+        self._committed_at = at
 
     def checkpoint(
         self, now: int, mails: list[Mail], summaries: list[SummaryRow], snapshot: dict[str, int] | None = None

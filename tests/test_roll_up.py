@@ -101,3 +101,22 @@ def test_a_worker_that_has_lost_its_partition_since_is_not_heard() -> None:
     assert (said.value, said.n) == (50.0, 2)
     roll_up.report(Report(0, stale.partials, stale.silent, generation=7), NOON)
     assert roll_up.evaluate(NOON).closed == []
+
+
+def test_a_window_is_not_forgotten_before_the_database_has_all_of_it() -> None:
+    """A seed of the whole system found it: a disk that was full for hours, and a place that then lacked units."""
+    made = catalogue()
+    roll_up, feed = RollUp(made, nothing(), NOON), Feed(made, number=0)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    beat = feed.partition.evaluate(NOON + 10 * MINUTE)
+    told_at, later = NOON + 10 * MINUTE, NOON + 60 * MINUTE
+    roll_up.report(Report(0, beat.partials, None, at=told_at, written=told_at - 1_000), told_at)
+    roll_up.evaluate(told_at)
+    roll_up.evaluate(later)
+    assert roll_up.unknown(beat.partials) == [], "neither checkpoint is written"
+    roll_up.committed(told_at)
+    roll_up.evaluate(later + MINUTE)
+    assert roll_up.unknown(beat.partials) == [], "the partition's is not"
+    roll_up.report(Report(0, [], {}, at=later, written=told_at), later)
+    roll_up.evaluate(later + 2 * MINUTE)
+    assert roll_up.unknown(beat.partials) != []
