@@ -293,8 +293,8 @@ class Intake:
         sources.cannot_read(self._unreadable)
         for message, at, is_online in self._statuses:
             # What a source says after its good-bye takes that back.
-            spoke_after = bool((source[said[said > message]] == source[message]).any())
-            sources.tell_status(int(source[message]), at, is_online or spoke_after)
+            if is_online or not (source[said[said > message]] == source[message]).any():
+                sources.tell_status(int(source[message]), at, is_online)
 
     def _readings(
         self, columns: list[_Columns], spelled: list[tuple[int, int, int, float]], routed: Routed

@@ -97,10 +97,11 @@ class Sources:
         if not len(said.source):
             return
         columns, source = self.columns, said.source
-        fresh = source[columns["first_seen"][source] == 0]
-        if len(fresh):
-            first = said.received_at[columns["first_seen"][source] == 0]
-            columns["first_seen"][fresh[::-1]] = first[::-1]
+        known = columns["first_seen"][source]
+        earlier = (known == 0) | (said.received_at < known)
+        if earlier.any():
+            columns["first_seen"][source[known == 0]] = NEVER
+            np.minimum.at(columns["first_seen"], source[earlier], said.received_at[earlier])
         np.maximum.at(columns["last_seen"], source, said.received_at)
         # Later entries win, so each source keeps the status of its last message.
         columns["status"][source] = said.status
@@ -134,7 +135,8 @@ class Sources:
         """A retained status message; good-bye alone does not make a source that has spoken."""
         columns = self.columns
         if is_online:
-            columns["first_seen"][source] = columns["first_seen"][source] or at
+            # The earliest of both: whether it came in the same beat as what the source says must not matter.
+            columns["first_seen"][source] = min(int(columns["first_seen"][source]) or at, at)
             columns["last_seen"][source] = max(int(columns["last_seen"][source]), at)
         columns["online"][source] = is_online
         self._dirty.add(source // BLOCK)

@@ -189,3 +189,30 @@ def place_after(minutes: int) -> tuple[int, float | None] | None:
             if (value.kpi, value.scope, value.end) == ("speed", "22", NOON + 5 * MINUTE):
                 told = (value.n, value.value)
     return told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("online", "speed"), ("speed", "online"), ("offline", "speed"), ("offline", "online", "speed"),
+        ("online", "offline", "speed", "offline"), ("speed", "offline", "online"),
+    ],
+    ids="-".join,
+)  # fmt: skip
+def test_when_a_source_was_first_heard_does_not_hang_on_what_came_in_the_same_beat(words: tuple[str, ...]) -> None:
+    """Two seeds of the whole system found it: a greeting, or a good-bye, in one beat with what the source says."""
+    messages = [
+        (ONE, senml("speed", NOON + place, 40.0), NOON + 1_000 * place)
+        if word == "speed" else (f"{ONE}/status", word.encode(), NOON + 1_000 * place)
+        for place, word in enumerate(words)
+    ]  # fmt: skip
+    at_once, one_by_one = Feed(catalogue()), Feed(catalogue())
+    at_once.tell(*messages)
+    for message in messages:
+        one_by_one.tell(message)
+        one_by_one.partition.evaluate(message[2])
+    blocks = []
+    for feed in (at_once, one_by_one):
+        feed.partition.evaluate(NOON + MINUTE)
+        blocks.append(feed.partition.checkpoint(NOON + MINUTE).source_blocks)
+    assert blocks[0] == blocks[1]
