@@ -16,7 +16,7 @@ from control_center.http_context import Context, fault
 from control_center.instant import MS_MAX, parse_instant
 from sensors.broker_refusal import Refusal
 from sensors.csv_place import SHIPPED_PLACE
-from streams.beat import Rejection
+from streams.beat import Counts, Rejection
 from streams.kpi import Kpi
 
 _T = TypeVar("_T")
@@ -38,6 +38,9 @@ async def ledger_of(context: Context) -> LedgerAnswer:
     if rows:
         bridges = [bridge for _, bridge in context.mirror.state.items("b:")]
         return answer.ledger_of_live(rows, bridges, refused, reasons)
+    if context.settings.replay is not None:
+        # Its engine has not spoken yet, and the database tells of the present.
+        return answer.ledger_of_counts(Counts(), (0, 0, 0), refused, reasons)
     totals = await from_store(context.store.ledger_totals)
     return answer.ledger_of_counts(totals, await from_store(context.store.numbered_totals), refused, reasons)
 

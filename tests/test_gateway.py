@@ -14,6 +14,7 @@ from gateway_client import Site, served, wall_client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from control_center.argon2_accounts import hash_password
+from control_center.http_context import ReplaySpan
 from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
 from sensors.broker_refusal import Refusal
@@ -295,6 +296,15 @@ async def test_before_a_worker_speaks_the_ledger_comes_from_the_database(world: 
     ledger = (await world.site.ask("/api/ledger")).json
     assert [ledger[name] for name in ("received", "accepted", "duplicate", "too_late", "rejected")] == [9, 6, 1, 1, 1]
     assert (ledger["in_flight"], ledger["difference"], ledger["readings"]) == (0, 0, 12)
+
+
+async def test_before_a_replay_speaks_its_ledger_is_not_that_of_the_present(store: SqlStore) -> None:
+    counts = Counts(received=9, accepted=8, rejected=1, readings=12)
+    assert store.commit(checkpoint(totals=counts))
+    settings = GatewaySettings(replay=ReplaySpan(T0 - HOUR_MS, T0, 30.0))
+    async with served(build_gateway(settings, MemoryLive("past"), store, DEFINITIONS)) as site:
+        ledger = (await site.ask("/api/ledger")).json
+    assert (ledger["received"], ledger["accepted"], ledger["difference"]) == (0, 0, 0)
 
 
 async def test_rejections_are_newest_first_with_their_payload(world: World) -> None:
