@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from control_center.broker_watch import BROKER, room_on, watch_broker
-from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import FIRST_OPERATOR, HOST, PARTITIONS, EngineSettings
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from sensors import nats_broker
 from sensors.disk_room import DiskGauge, limits_of, room_of
@@ -104,12 +104,11 @@ def _free_mb(folder: Path) -> int:
     return room_of(there).free >> 20
 
 
-def _prepare(data: Path) -> tuple[str, str] | None:
-    """The first operator's name and password where they are new; on a thread, and imported there: it takes a while."""
-    from control_center.embedded_data import FIRST_OPERATOR, prepare
+def _prepare(data: Path) -> str | None:
+    """The first operator's password where it is new; on a thread, and imported there: it takes a while."""
+    from control_center.embedded_data import prepare
 
-    password = prepare(data)
-    return None if password is None else (FIRST_OPERATOR, password)
+    return prepare(data)
 
 
 class _Centre:
@@ -133,33 +132,33 @@ class _Centre:
         running = asyncio.create_task(self._supervisor.run())
         try:
             self._say_opening(await asyncio.to_thread(_prepare, self._data))
-        except BaseException:
+            self._prepared.set()
+            await self._stand_by(running)
+        finally:
             self._supervisor.stop()
             await running
-            raise
-        self._prepared.set()
-        watch = None
+
+    async def _stand_by(self, running: "asyncio.Task[None]") -> None:
+        """Until the supervisor has ended; raises what the watch of the broker could not mend."""
+        waits = [running]
         if self._has_broker:
-            watch = asyncio.create_task(watch_broker(self._supervisor, self._gauge, HOST, self._port))
+            waits.append(asyncio.create_task(watch_broker(self._supervisor, self._gauge, HOST, self._port)))
         with console.status("Đang khởi động… / starting…"):
             answers = asyncio.create_task(port_answers(HOST, self._port))
             await asyncio.wait([running, answers], return_when=asyncio.FIRST_COMPLETED)
             answers.cancel()
         if not running.done():
             self._say_addresses()
-        await asyncio.wait([running] if watch is None else [running, watch], return_when=asyncio.FIRST_COMPLETED)
-        if watch is not None and not watch.cancel():
-            self._supervisor.stop()
-            await running
-            watch.result()
-        await running
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for watch in waits[1:]:
+            if not watch.cancel():
+                watch.result()
 
-    def _say_opening(self, operator: tuple[str, str] | None) -> None:
+    def _say_opening(self, password: str | None) -> None:
         console.print(f"Dữ liệu / data: {self._data}", highlight=False)
-        if operator is not None:
-            name, password = operator
+        if password is not None:
             console.print(
-                f"Tài khoản trực ban đầu tiên / first operator: [bold]{name}[/]  "
+                f"Tài khoản trực ban đầu tiên / first operator: [bold]{FIRST_OPERATOR}[/]  "
                 f"mật khẩu / password: [bold]{password}[/]  (chỉ hiện một lần / shown once)",
                 highlight=False,
             )
@@ -178,10 +177,6 @@ class _Centre:
         console.print("Ctrl-C để dừng / to stop")
 
 
-async def _up(data: Path, port: int, mqtt_port: int, mqtt: str | None, simulate: bool) -> None:
-    await _Centre(data, port, mqtt_port, mqtt, simulate).run()
-
-
 @app.command()
 def up(
     data: DataOption = None,
@@ -197,7 +192,7 @@ def up(
         if mqtt is None:
             _check_port(mqtt_port, "--mqtt-port")
         _make(folder)
-        asyncio.run(_up(folder, port, mqtt_port, mqtt, simulate))
+        asyncio.run(_Centre(folder, port, mqtt_port, mqtt, simulate).run())
     except SettingsError as reason:
         console.print(f"[red]{reason}[/]", highlight=False)
         raise typer.Exit(2) from reason

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from control_center.argon2_accounts import hash_password
-from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import FIRST_OPERATOR, HOST, PARTITIONS, EngineSettings
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from sensors.sqlite_journal import SqliteJournal
@@ -14,8 +14,6 @@ from streams.smtp_outbox import smtp_settings
 from streams.sql_store import SqlStore
 from streams.summary_schedule import recipients
 from streams.toml_catalogue import load_all
-
-FIRST_OPERATOR = "truc-ban"
 
 
 def prepare(data: Path) -> str | None:

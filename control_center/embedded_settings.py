@@ -5,6 +5,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 PARTITIONS = 4
+FIRST_OPERATOR = "truc-ban"
 
 
 @dataclass(frozen=True)

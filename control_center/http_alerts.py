@@ -15,11 +15,11 @@ from typing_extensions import TypedDict
 from control_center.http_access import Person, actor, reader
 from control_center.http_api import from_store
 from control_center.http_context import Context, fault, read_body
-from control_center.instant import MS_MAX
 from control_center.view import worst_first
 from sensors.errors import Unavailable
 from streams.alert import Alert, Command
 from streams.live_keys import alert_texts
+from streams.span import MS_MAX
 
 COMMENT_LETTERS_MAX = 1000
 log = structlog.get_logger("audit")

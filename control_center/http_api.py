@@ -13,11 +13,12 @@ from control_center import answer
 from control_center.answer import KpiAnswer, LedgerAnswer, LedgerRowAnswer, MissingAnswer, RejectionAnswer
 from control_center.http_access import reader
 from control_center.http_context import Context, fault
-from control_center.instant import MS_MAX, parse_instant
+from control_center.instant import parse_instant
 from sensors.broker_refusal import Refusal
 from sensors.csv_place import SHIPPED_PLACE
 from streams.beat import Counts, Rejection
 from streams.kpi import Kpi
+from streams.span import MS_MAX
 
 _T = TypeVar("_T")
 Unit = Annotated[str, Query(description="A commune's five-digit code, a former district's, or the place's; "

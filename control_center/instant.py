@@ -3,7 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-MS_MAX = 253_402_300_799_999  # the last of the year 9999
+from streams.span import MS_MAX
+
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 
 

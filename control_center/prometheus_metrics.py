@@ -100,9 +100,7 @@ def _of_ledger(ledger: LedgerAnswer) -> Iterator[Metric]:
         messages.add_metric([outcome], figures[outcome])
     yield messages
     yield GaugeMetricFamily("ioc_messages_in_flight", "Received, no outcome yet.", value=ledger["in_flight"])
-    yield _gauge("ioc_messages_held", "Without an outcome yet, by where they are.", "stage",
-                 {"bridge": ledger["held"]["bridge"], "journal": ledger["held"]["journal"],
-                  "checkpoint": ledger["held"]["checkpoint"]})
+    yield _gauge("ioc_messages_held", "Without an outcome yet, by where they are.", "stage", figures["held"])
     yield GaugeMetricFamily("ioc_ledger_difference", "Received minus all outcomes: 0.", value=ledger["difference"])
     yield CounterMetricFamily("ioc_messages_sent", "By the sources' own numbers.", value=ledger["sent"])
     yield GaugeMetricFamily("ioc_messages_missing", "Sent by their numbers, never received.", value=ledger["missing"])

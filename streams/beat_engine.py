@@ -314,9 +314,7 @@ class Engine:
     def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
         for number, held in sorted(self._held.items()):
-            yield ledger_entry(
-                number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered
-            )
+            yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 

@@ -18,7 +18,6 @@ from servers import HOST, free_port
 from up_process import Centre
 
 pytestmark = [pytest.mark.long, pytest.mark.anyio]
-PLACE = "22"
 UNITS = ("06658", "06673", "06712")
 MESSAGES = 30
 
