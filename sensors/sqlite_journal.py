@@ -21,6 +21,7 @@ from sensors.batch import Batch, encode
 from sensors.disk_room import DiskGauge
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import Record
+from sensors.sqlite_wal import set_wal
 
 RETAIN_S = 7 * 86_400
 RETAIN_BYTES = 4 * 2**30
@@ -253,7 +254,7 @@ def _create(path: Path, partitions: int, wait_s: float) -> None:
     assert partitions > 0
     database = _connect(path, wait_s)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
+        set_wal(database, wait_s)
         database.execute("PRAGMA journal_size_limit = 67108864")  # a long backlog's WAL gives its space back
         with _transaction(database):
             for statement in _SCHEMA.split(";"):

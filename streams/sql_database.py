@@ -19,6 +19,7 @@ from sqlalchemy.pool import StaticPool
 from sqlmodel import SQLModel
 
 from sensors.errors import Unavailable
+from sensors.sqlite_wal import set_wal
 from streams.sql_tables import table_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -139,7 +140,7 @@ def _engine(url: str) -> Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        set_wal(connection, WAIT_S)
         # FULL: a recorded command or a committed checkpoint is on disk when it is answered.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")

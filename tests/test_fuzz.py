@@ -5,6 +5,7 @@ another million; a failure prints the seed and the input).
 """
 
 import gc
+import heapq
 import math
 import os
 import time
@@ -39,7 +40,8 @@ REASONS, STATUSES = set(get_args(Reason)), set(get_args(Status))
 SEED = int(os.environ.get("FUZZ_SEED", "20261125"))
 MILLION = 1_000_000
 CPU_S_MAX = 0.25
-"""CPU of one message of at most 64 KiB, at worst; a usual one takes 5 µs."""
+"""CPU of one message of at most 64 KiB, at worst; a usual one takes 5 µs. Of several tries the best one counts: a
+collection of the whole process's garbage may fall into any one of them."""
 
 
 # --- what must hold of every answer ---
@@ -324,10 +326,17 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_s(message: Message) -> float:
+    started = time.thread_time_ns()
+    judged(message.payload, message.time, kind_of(message.topic))
+    return (time.thread_time_ns() - started) / 1e9
+
+
 @pytest.mark.long
 def test_a_million_spoiled_messages_neither_raise_nor_linger_nor_stay_in_memory() -> None:
     spoiler = Spoiler(SEED)
-    slowest, usable, before = 0, 0, 0
+    slow: list[tuple[int, int, Message]] = []
+    usable = before = 0
     for number in range(MILLION):
         if number == MILLION // 10:
             gc.collect()
@@ -340,10 +349,14 @@ def test_a_million_spoiled_messages_neither_raise_nor_linger_nor_stay_in_memory(
         except Exception as error:
             error.add_note(f"FUZZ_SEED={SEED}, input {number}, a {kind.id} message: {message.payload[:2_000]!r}")
             raise
-        slowest = max(slowest, time.thread_time_ns() - started)
+        took = time.thread_time_ns() - started
+        if len(slow) < 20 or took > slow[0][0]:
+            (heapq.heappush if len(slow) < 20 else heapq.heapreplace)(slow, (took, number, message))
     gc.collect()
     assert resident_bytes() - before < 30 * 2**20
-    assert slowest < CPU_S_MAX * 1e9
+    for _, number, message in slow:
+        best = min(cpu_s(message) for _ in range(5))
+        assert best < CPU_S_MAX, f"FUZZ_SEED={SEED}, input {number}: {message.payload[:200]!r}"
     assert MILLION // 10 < usable < MILLION * 9 // 10
 
 
