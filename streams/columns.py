@@ -1,7 +1,11 @@
 """Whole numbers in named columns that grow by rows: how sources keep what is known of each of them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from streams import narrow
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -65,11 +69,14 @@ class Columns:
         """A column, to read and to write; a view that is good until rows are added."""
         return self._table[self._names[name], : self.rows]
 
-    def pack(self, first: int, last: int) -> bytes:
-        """Rows first … last−1 as bytes."""
-        return self._table[:, first:last].tobytes()
+    def pack(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Each span of rows (first, behind the last) as bytes (streams.narrow)."""
+        return narrow.pack(self._table, self._fresh[:, 0], spans)
 
     def restore(self, first: int, last: int, packed: bytes) -> None:
-        """Put packed rows back; raises ValueError when they are of other columns."""
+        """Put packed rows back; raises ValueError when they are of other columns, or are not so many."""
+        table = narrow.unpack(packed, self._fresh[:, 0])
+        if table.shape[1] != last - first:
+            raise ValueError(f"{table.shape[1]} packed rows: expected {last - first}")
         self.reserve(last)
-        self._table[:, first:last] = np.frombuffer(packed, dtype=np.int64).reshape(len(self._names), last - first)
+        self._table[:, first:last] = table

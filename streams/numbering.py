@@ -8,6 +8,8 @@ the missing message arrives late after all. Numbers that begin again (a device t
 wrapped) open a new numbering; what went missing between two numberings cannot be known.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -156,10 +158,15 @@ class Numbering:
             int(columns["restarts"][source]),
         )  # fmt: skip
 
-    def pack(self, first: int, last: int) -> tuple[bytes, list[tuple[int, list[Gap]]]]:
-        """Sources first … last−1 for the checkpoint; gaps by the source's place in the block."""
-        gaps = [(source - first, self.gaps[source]) for source in range(first, last) if source in self.gaps]
-        return self._columns.pack(first, last), gaps
+    def pack(self, spans: Sequence[tuple[int, int]]) -> list[tuple[bytes, list[tuple[int, list[Gap]]]]]:
+        """Spans of sources (first, behind the last) for the checkpoint; gaps by the source's place in its span."""
+        gaps = [
+            [(source - first, self.gaps[source]) for source in range(first, last) if source in self.gaps]
+            if self.gaps
+            else []
+            for first, last in spans
+        ]
+        return list(zip(self._columns.pack(spans), gaps, strict=True))
 
     def restore(self, first: int, last: int, packed: bytes, gaps: list[tuple[int, list[Gap]]]) -> None:
         self._columns.restore(first, last, packed)

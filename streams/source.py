@@ -13,6 +13,7 @@ import numpy as np
 from sensors.errors import MessageRejected
 from sensors.kind import Status
 from sensors.topic import Topic
+from streams import narrow
 from streams.checkpoint import SourceBlock, SourceName, SourceRow
 from streams.columns import Columns, Ints, present
 from streams.identity import Keys, key_of
@@ -23,6 +24,7 @@ SOURCES_MAX = 100_000
 BLOCK = 64
 DELAY_SLOT_MS = 1_800_000
 STATUSES: tuple[Status, ...] = get_args(Status)
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class Spoken(NamedTuple):
@@ -59,6 +61,7 @@ class Sources:
         self.streams = Columns(newest=EMPTY, received=0)
         self.numbering = Numbering()
         self._of_kind: dict[str, list[int]] = {}
+        self._arrays: dict[str, Ints] = {}
         self._kept = 0
         self._dirty: set[int] = set()
 
@@ -154,9 +157,16 @@ class Sources:
     def spoken(self, kind: str) -> tuple[Ints, Ints]:
         """The sources of a kind that have said anything usable, and when each was heard last (0: it said good-bye)."""
         columns = self.columns
-        of_kind = np.array(self._of_kind.get(kind, []), dtype=np.int64)
+        of_kind = self._indices(kind)
         sources = of_kind[columns["first_seen"][of_kind] > 0]
         return sources, np.where(columns["online"][sources] > 0, columns["last_seen"][sources], 0)
+
+    def _indices(self, kind: str) -> Ints:
+        """The sources of a kind; made anew only when there are more of them than at the last asking."""
+        known, listed = self._arrays.get(kind, _NONE), self._of_kind.get(kind, [])
+        if len(known) < len(listed):
+            known = self._arrays[kind] = np.array(listed, dtype=np.int64)
+        return known
 
     def heard(self, source: int) -> int:
         """When a source was heard last (ms UTC); 0 when it said good-bye."""
@@ -190,16 +200,15 @@ class Sources:
 
     def take_dirty(self) -> list[SourceBlock]:
         """The blocks changed since the last call."""
-        blocks = [self._pack(block) for block in sorted(self._dirty)]
+        blocks = sorted(self._dirty)
         self._dirty.clear()
-        return blocks
-
-    def _pack(self, block: int) -> SourceBlock:
-        first, last = block * BLOCK, min((block + 1) * BLOCK, len(self.names))
-        numbering, gaps = self.numbering.pack(first, last)
-        streams = self.streams.pack(*self._span(first, last))
-        content = _Packed(self.columns.pack(first, last), numbering, streams, gaps)
-        return SourceBlock(block, last - first, msgspec.msgpack.encode(content))
+        spans = [(block * BLOCK, min((block + 1) * BLOCK, len(self.names))) for block in blocks]
+        streams = self.streams.pack([self._span(first, last) for first, last in spans])
+        parts = zip(blocks, spans, self.columns.pack(spans), self.numbering.pack(spans), streams, strict=True)
+        return [
+            SourceBlock(block, last - first, msgspec.msgpack.encode(_Packed(sources, numbering, own_streams, gaps)))
+            for block, (first, last), sources, (numbering, gaps), own_streams in parts
+        ]
 
     def _span(self, first: int, last: int) -> tuple[int, int]:
         begin = self.columns["stream"]
@@ -221,5 +230,5 @@ class Sources:
             self.columns["stream"][first:last] = begins
             self.numbering.restore(first, last, content.numbering, content.gaps)
             span = self._span(first, last)
-            if same and len(content.streams) == 16 * (span[1] - span[0]):
+            if same and narrow.rows(content.streams) == span[1] - span[0]:
                 self.streams.restore(*span, content.streams)

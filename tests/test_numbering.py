@@ -116,7 +116,7 @@ def test_a_numbering_packed_and_restored_goes_on_as_before(told: list[tuple[int,
         if part:
             straight.tell(*part)
             broken.tell(*part)
-        packed, gaps = broken.numbering.pack(0, 2)
+        ((packed, gaps),) = broken.numbering.pack([(0, 2)])
         broken.numbering = Numbering()
         broken.numbering.restore(0, 2, packed, gaps)
     assert (broken.sums(), broken.gaps(0), broken.gaps(1)) == (straight.sums(), straight.gaps(0), straight.gaps(1))
