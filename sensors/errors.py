@@ -5,7 +5,8 @@
      ├── SettingsError      say which setting, refuse to start
      ├── MessageRejected    keep the message with its reason, count it, go on
      ├── CommandRefused     answer that person
-     └── Unavailable        the shell backs off and retries; the core never sees it
+     ├── Unavailable        the shell backs off and retries; the core never sees it
+     └── Overtaken          the bridge asks where the numbering stands, numbers anew and appends again
 """
 
 from typing import Literal, NamedTuple
@@ -81,3 +82,7 @@ class CommandRefused(IocError):
 
 class Unavailable(IocError):
     """A broker, journal, store or database does not answer now; the same call may succeed later."""
+
+
+class Overtaken(IocError):
+    """Another writer has appended to this partition: what is to be appended must be numbered anew first."""

@@ -19,13 +19,24 @@ class Record(NamedTuple):
 
 
 class JournalWriter(Protocol):
-    """The bridge's side. All methods raise Unavailable when the journal does not answer."""
+    """The bridge's side. All methods raise Unavailable when the journal does not answer.
+
+    A partition has one writer at a time, yet two may take turns without knowing of each other: an orchestrator
+    starts a second bridge, an old one comes back. The worker passes over ordinals that it has had, so on return of
+    `append` no record before the batches has an ordinal of theirs, whoever wrote it.
+    """
 
     async def append(self, batches: Sequence[Batch]) -> None:
-        """Keep the batches; on return they are durable. All or nothing within a partition."""
+        """Keep the batches; on return they are durable. All or nothing within a partition.
+
+        Raises Overtaken when another writer has used ordinals of the batches, and goes on raising it until
+        `next_ordinals` was asked. Of such an append anything may be kept or nothing: number all of it anew, append
+        it again, and acknowledge only then. Ordinals may be left out. Whether a heartbeat, which has none, can be
+        overtaken is the shell's affair.
+        """
 
     async def next_ordinals(self) -> dict[int, int]:
-        """For every partition, the ordinal that the next message gets (0 at first)."""
+        """For every partition, the ordinal that the next message gets (0 at first), above all that are in it."""
 
     async def close(self) -> None: ...
 

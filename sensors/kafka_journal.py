@@ -3,25 +3,48 @@
 All batches that one append has for a partition travel as one Kafka record batch, which a broker keeps whole or not
 at all. The producer is idempotent: its own retries, through any outage, never double anything. An append that was
 not answered in time leaves batches in that producer of which nobody knows whether they arrived. So the next append
-waits until the old producer has settled them, looks at the last record of their partitions, and leaves out what is
-there already.
+waits until the old producer has settled them, reads what has landed since the last append that succeeded, and leaves
+out what is there already.
+
+Kafka has no append on condition, so that another writer shows afterwards only. A writer knows the offset at which its
+next record must land: from `next_ordinals`, and then from every answer. Where it landed further on, others wrote in
+between; those records are read, and if one of them has used our ordinals, the append was Overtaken. What it left in
+the journal is then stale: the worker passes over the ordinals that it has had, and the rest comes again under new
+ones. Nothing of this costs a writer that is alone anything.
+
+So the last record of a partition need not have its highest ordinal. A writer has one record batch of a partition
+under way at a time, of at most RECORDS_MAX records, and after one that landed stale it asks anew: no more of its
+records can stand behind the highest. TAIL records have room for three such writers at once, and for the right one.
+That is why a heartbeat, too, is Overtaken here: those of a bridge that the broker keeps out would fill the tail.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from sensors.batch import Batch, decode, encode
-from sensors.errors import SettingsError
+from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import Record
 from sensors.kafka_topics import BYTES_MAX, RECORD_BATCH_MAX, RETENTION_MS, TIMEOUT_S, translated
 from sensors.kafka_topics import create_topics as create_topics
 
 TOPIC = "ioc.batches"
 PARTITIONS = 8
+RECORDS_MAX = 16
+"""Of one record batch, some 8,000 messages: only after an outage does an append have more for a partition."""
+
+TAIL = 64
+"""How many of a partition's last records are read to know its highest ordinal."""
+
+
+class _Waiting(NamedTuple):
+    """A batch to be kept: its first ordinal, and as it is journaled."""
+
+    first: int
+    record: bytes
 
 
 class KafkaJournalWriter:
@@ -36,6 +59,8 @@ class KafkaJournalWriter:
         self._producer: AIOKafkaProducer | None = None
         self._settling: asyncio.Task[None] | None = None
         self._doubtful: set[int] = set()
+        self._expected: dict[int, int] = {}  # the offset of the next record, had the partition no other writer
+        self._overtaken = ""  # by whom; until the ordinals are asked for, or more of our records would stand there
         self._turn = asyncio.Lock()  # one append at a time: the order of appending is the order of offsets
 
     @classmethod
@@ -56,26 +81,42 @@ class KafkaJournalWriter:
     async def append(self, batches: Sequence[Batch]) -> None:
         """Keep the batches: on return all in-sync replicas have them.
 
-        After Unavailable, append the same messages with the same ordinals again: what had arrived all the same is
-        not kept twice.
+        After Unavailable, append the same batches again: what had arrived all the same is not kept twice. After
+        Overtaken, part of them may be in the journal. A writer that never asked for the ordinals is not Overtaken
+        by what was there before its first append.
         """
         async with self._turn:
             with translated(self._servers):
                 try:
                     async with asyncio.timeout(self._timeout_s):
                         await self._append(batches)
+                except Overtaken as reason:
+                    # All that was sent has been answered, and all of it will be numbered anew.
+                    self._overtaken = str(reason)
+                    self._doubtful.clear()
+                    raise
                 except BaseException:  # a cancelled append is as doubtful as a failed one
                     self._doubtful |= {batch.partition for batch in batches}
                     self._retire()
                     raise
 
     async def next_ordinals(self) -> dict[int, int]:
-        """For every partition, the ordinal that the next message gets, by its last record.
+        """For every partition, the ordinal that the next message gets, by its last records.
 
         Raises SettingsError when all records of a partition have expired: its numbering is then unknown.
         """
-        with translated(self._servers):
-            return await self._next_ordinals(range(self._partitions))
+        async with self._turn:
+            with translated(self._servers):
+                reader = await self._reader()
+                try:
+                    ends = await reader.ends()
+                    ordinals = {number: await _next_ordinal(reader, number, end) for number, end in ends.items()}
+                finally:
+                    await reader.close()
+            # In a doubtful one we still look from where our own records may be.
+            self._expected |= {number: end for number, end in ends.items() if number not in self._doubtful}
+            self._overtaken = ""
+            return ordinals
 
     async def close(self) -> None:
         """Close the connections; what is still under way gets the time of one call."""
@@ -87,28 +128,71 @@ class KafkaJournalWriter:
         if self._settling is not None:
             await asyncio.wait([self._settling])
             self._settling = None
-        if self._doubtful:
-            kept = await self._next_ordinals(self._doubtful)
-            batches = [batch for batch in batches if not _is_kept(batch, kept)]
-            self._doubtful.clear()
-        waiting: dict[int, deque[bytes]] = {}
+        if self._overtaken:
+            raise Overtaken(self._overtaken)
+        waiting: dict[int, deque[_Waiting]] = {}
         for batch in batches:
-            waiting.setdefault(batch.partition, deque()).append(encode(batch))
+            waiting.setdefault(batch.partition, deque()).append(_Waiting(batch.first, encode(batch)))
+        # Told only when all is kept: until then, the same append looks for its records from the same offsets.
+        expected = dict(self._expected)
+        doubtful = self._doubtful & waiting.keys()
+        if doubtful:
+            await self._leave_out_kept(waiting, doubtful, expected)
         producer = await self._connected()
         while waiting:  # once, unless a partition has more than a Kafka record batch may hold
-            sent = [await self._send(producer, partition, records) for partition, records in waiting.items()]
-            await asyncio.gather(*sent)
-            waiting = {partition: records for partition, records in waiting.items() if records}
+            sent = {number: await self._send(producer, number, records) for number, records in waiting.items()}
+            answers = await asyncio.gather(*[answer for _, answer in sent.values()])
+            for (number, (parcel, _)), answer in zip(sent.items(), answers, strict=True):
+                await self._check_alone(number, expected.get(number, answer.offset), answer.offset, parcel)
+                expected[number] = answer.offset + len(parcel)
+            waiting = {number: records for number, records in waiting.items() if records}
+        self._expected = expected
+        self._doubtful -= doubtful
 
-    async def _send(self, producer: AIOKafkaProducer, partition: int, records: deque[bytes]) -> "asyncio.Future[Any]":
+    async def _leave_out_kept(
+        self, waiting: dict[int, deque[_Waiting]], doubtful: Collection[int], expected: dict[int, int]
+    ) -> None:
+        """Take off `waiting` what landed all the same, once all is settled; `expected` is then where that ends."""
+        reader = await self._reader()
+        try:
+            ends = await reader.ends()
+            for number in doubtful:
+                mine, end = waiting[number], ends[number]
+                # A writer that never asked looks among the last records, and would find its own there.
+                start = expected.get(number, max(0, end - TAIL - len(mine)))
+                kept = await _kept(reader, number, start, end, mine)
+                waiting[number] = deque(one for one in mine if one.record not in kept)
+                expected[number] = end
+                if not waiting[number]:
+                    del waiting[number]
+        finally:
+            await reader.close()
+
+    async def _check_alone(self, partition: int, expected: int, landed: int, parcel: Sequence[_Waiting]) -> None:
+        """Raise Overtaken when records of others stand before the parcel that make its ordinals stale."""
+        if landed < 0:  # kept, and the broker no longer knows where: look for it as for any that is in doubt
+            raise Unavailable(f"Kafka at {self._servers}: no offset for what was appended to partition {partition}")
+        if landed == expected:
+            return
+        reader = await self._reader()
+        try:
+            await _kept(reader, partition, expected, landed, parcel)
+        finally:
+            await reader.close()
+
+    async def _send(
+        self, producer: AIOKafkaProducer, partition: int, records: deque[_Waiting]
+    ) -> tuple[list[_Waiting], "asyncio.Future[Any]"]:
         """Send as many of the records as one record batch holds, at least the first; takes them off `records`."""
-        parcel = producer.create_batch()
+        batch, parcel = producer.create_batch(), list[_Waiting]()
         # Kafka's own time, not the batch's: by it the topic's retention goes, also for a replayed past.
-        while records and parcel.append(timestamp=None, key=None, value=records[0]) is not None:
-            records.popleft()
-        parcel.close()
-        future: asyncio.Future[Any] = await producer.send_batch(parcel, self._topic, partition=partition)
-        return future
+        while (
+            records and len(parcel) < RECORDS_MAX
+            and batch.append(timestamp=None, key=None, value=records[0].record) is not None
+        ):  # fmt: skip
+            parcel.append(records.popleft())
+        batch.close()
+        return parcel, await producer.send_batch(batch, self._topic, partition=partition)
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -132,13 +216,8 @@ class KafkaJournalWriter:
             assert self._settling is None
             self._settling = asyncio.create_task(producer.stop())
 
-    async def _next_ordinals(self, partitions: Collection[int]) -> dict[int, int]:
-        reader = await KafkaJournalReader.open(self._servers, self._topic, self._client_id, self._timeout_s)
-        try:
-            ends = await reader.ends()
-            return {partition: await _next_ordinal(reader, partition, ends[partition]) for partition in partitions}
-        finally:
-            await reader.close()
+    async def _reader(self) -> "KafkaJournalReader":
+        return await KafkaJournalReader.open(self._servers, self._topic, self._client_id, self._timeout_s)
 
 
 class KafkaJournalReader:
@@ -217,15 +296,30 @@ class KafkaJournalReader:
 async def _next_ordinal(reader: KafkaJournalReader, partition: int, end: int) -> int:
     if end == 0:
         return 0
-    last = await reader.read(partition, end - 1, 1)
-    if not last:
+    tail = await reader.read(partition, max(0, end - TAIL), TAIL)
+    if not tail:
         raise SettingsError(
             f"all records of partition {partition} have expired, and with them where its numbering stood: give the"
             " bridge and the workers a new topic (--topic) and the workers a new database"
         )
-    return decode(last[0].batch).after
+    return max(decode(record.batch).after for record in tail)
 
 
-def _is_kept(batch: Batch, next_ordinals: Mapping[int, int]) -> bool:
-    """Whether the journal has the batch; a heartbeat has no ordinals of its own, and two of them harm nothing."""
-    return bool(batch.topics) and batch.after <= next_ordinals.get(batch.partition, 0)
+async def _kept(
+    reader: KafkaJournalReader, partition: int, start: int, end: int, mine: Collection[_Waiting]
+) -> set[bytes]:
+    """Which of `mine` are among the records from `start` to before `end`.
+
+    Raises Overtaken when one of the others there has used an ordinal of theirs, or when there are too many to read.
+    """
+    if start == end:
+        return set()
+    first, ours = min(one.first for one in mine), {one.record for one in mine}
+    # Fewer than none: the topic is another one, or has lost its end.
+    records = await reader.read(partition, start, end - start) if 0 < end - start <= TAIL + len(mine) else []
+    if not records or records[0].offset > start:
+        raise Overtaken(f"partition {partition}: others have written from offset {start} to {end}")
+    others = [decode(record.batch).after for record in records if record.batch not in ours]
+    if max(others, default=0) > first:
+        raise Overtaken(f"partition {partition}: the next ordinal is {max(others)}, not {first}")
+    return ours & {record.batch for record in records}

@@ -6,6 +6,10 @@ paho's thread does nothing but append to the inbox, by whole reads of the socket
 journaled is never acknowledged, so a bridge, journal or broker that dies loses nothing: the broker sends it again.
 Back-pressure needs no rule of its own: a journal that does not answer stops the acknowledgements, and the broker
 stops at its limit of unacknowledged messages.
+
+The broker lets one client of a name in at a time, but two bridges of one name may take turns: an orchestrator starts
+a second one, or an old one comes back. The journal tells the one whose ordinals the other has used (Overtaken): it
+asks for the ordinals again, numbers what it holds anew, and acknowledges only when that is journaled.
 """
 
 import asyncio
@@ -20,8 +24,8 @@ import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from sensors.batch import AGE_MS_MAX, MESSAGES_MAX
-from sensors.errors import SettingsError, Unavailable
+from sensors.batch import AGE_MS_MAX, MESSAGES_MAX, Batch
+from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import JournalWriter
 from sensors.mqtt_inbox import Inbox
 from sensors.packet import Publish
@@ -105,6 +109,7 @@ class MqttBridge:
         self._subscribing = 0
         self.subscribed = asyncio.Event()
         self.journaled = 0
+        self.overtaken = 0
 
     @property
     def status_topic(self) -> str:
@@ -151,9 +156,28 @@ class MqttBridge:
                 heartbeat_at = now
                 batches.append(packer.heartbeat(self._mine[0], now, counts))
             if batches:
-                await self._patiently(partial(self._journal.append, batches))
+                await self._append(packer, batches)
                 self._inbox.acknowledge(taken, client.acknowledge)
                 self.journaled += received
+
+    async def _append(self, packer: Packer, batches: list[Batch]) -> None:
+        """Have the batches journaled: numbered anew, as often as another bridge has used their ordinals."""
+        delay = 0.05
+        while batches:
+            try:
+                await self._patiently(partial(self._journal.append, batches))
+                return
+            except Overtaken as reason:
+                self.overtaken += 1
+                messages = sum(len(batch.topics) for batch in batches)
+                log.warning(
+                    "another bridge writes to the journal, is there one of this client id or share? numbering anew",
+                    reason=str(reason), messages=messages, overtaken=self.overtaken,
+                )  # fmt: skip
+            # The other has something under way, or it would not have been quicker.
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+            batches = packer.renumbered(batches, await self._patiently(self._journal.next_ordinals))
 
     async def _collect(self, stop: asyncio.Event) -> None:
         """Wait for messages, then for a batch's worth of them, 50 ms at most; or for a heartbeat's time."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from sensors.batch import MESSAGES_MAX, Batch
 from sensors.packet import Publish
 from sensors.topic import partition_of
@@ -77,6 +79,20 @@ class Packer:
     def heartbeat(self, partition: int, now: int, counts: Counts) -> Batch:
         """A batch without messages: the bridge lives, and how many messages it holds unjournaled."""
         return self._sealed(_Columns(partition), slice(0, 0), now, counts)
+
+    def renumbered(self, batches: Iterable[Batch], next_ordinals: Mapping[int, int]) -> list[Batch]:
+        """The batches sealed last, numbered anew from `next_ordinals`, as is what is sealed from now on.
+
+        Their messages may be in the journal under their old ordinals, so all count as redelivered: what has no time
+        of its own is then told apart by its identity. Heartbeats are left out, the next one is never far.
+        """
+        self._next = dict(next_ordinals)
+        return [self._again(batch) for batch in batches if batch.topics]
+
+    def _again(self, batch: Batch) -> Batch:
+        first, count = self._next.get(batch.partition, 0), len(batch.topics)
+        self._next[batch.partition] = first + count
+        return msgspec.structs.replace(batch, first=first, redelivered=list(range(count)))
 
     def _place(self, topic: bytes) -> tuple[str, _Columns]:
         """A topic as text and its partition's columns, remembered: some 40 times cheaper than to work them out."""

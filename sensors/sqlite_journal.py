@@ -2,7 +2,9 @@
 
 A record's key packs partition and offset into one integer, so that the table is a single B-tree and an append
 touches its right edges only; a two-column key costs a second B-tree, or puts whole batches into inner pages.
-The `tail` table keeps what must outlive retention: the next offset and the next ordinal of every partition.
+The `tail` table keeps what must outlive retention: the next offset and the next ordinal of every partition. By it an
+append finds out, in its own transaction, that another writer has used its ordinals. A heartbeat has none, and is
+always taken.
 
 Open one handle for each role: a handle does its blocking work on one thread of its own, and a reader should not
 wait behind a writer's fsync. Any number of processes may read the file while one writes it.
@@ -19,7 +21,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from sensors.batch import Batch, encode
 from sensors.disk_room import DiskGauge
-from sensors.errors import SettingsError, Unavailable
+from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import Record
 from sensors.sqlite_wal import set_wal
 
@@ -41,8 +43,8 @@ CREATE TABLE IF NOT EXISTS record (
 );
 """
 _ADVANCE = """
-UPDATE tail SET next_offset = next_offset + 1, next_ordinal = max(next_ordinal, ?), bytes = bytes + ?
-WHERE partition = ? RETURNING next_offset - 1
+UPDATE tail SET next_offset = next_offset + 1, next_ordinal = max(next_ordinal, :after), bytes = bytes + :bytes
+WHERE partition = :partition AND (next_ordinal <= :first OR :first = :after) RETURNING next_offset - 1
 """
 _OLDEST = """
 SELECT sealed_at, position, length(batch) FROM record WHERE position >= ? AND position < ? ORDER BY position LIMIT ?
@@ -122,7 +124,10 @@ class SqliteJournal:
             raise SettingsError(f"{path} is not a journal: {error}") from error
 
     async def append(self, batches: Sequence[Batch]) -> None:
-        """Keep the batches in one transaction; it is on disk on return, and nothing of it is kept on an error."""
+        """Keep the batches in one transaction; it is on disk on return, and nothing of it is kept on an error.
+
+        Raises Overtaken when another writer has used ordinals of theirs.
+        """
         rows = [(batch, encode(batch)) for batch in batches]
         if rows:
             await self._run(lambda: self._append(rows))
@@ -196,8 +201,10 @@ class SqliteJournal:
             raise Unavailable(f"journal {self._path}: đĩa đầy, còn {free} MB / disk full, {free} MB left")
         with _transaction(self._database) as database:
             for batch, record in rows:
-                found = database.execute(_ADVANCE, (batch.after, len(record), batch.partition)).fetchall()
-                assert found, f"the journal has no partition {batch.partition}"
+                place = {"partition": batch.partition, "first": batch.first, "after": batch.after}
+                found = database.execute(_ADVANCE, {**place, "bytes": len(record)}).fetchall()
+                if not found:
+                    raise _overtaken(database, batch)
                 position = _position(batch.partition, found[0][0])
                 values = (position, batch.first, len(batch.topics), batch.sealed_at, record)
                 database.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?)", values)
@@ -230,6 +237,12 @@ class SqliteJournal:
         """The oldest records of a partition before offset `kept`."""
         bounds = (_position(partition, 0), _position(partition, kept), _TRIM_ROWS)
         return [_Aged(*row) for row in self._database.execute(_OLDEST, bounds)]
+
+
+def _overtaken(database: sqlite3.Connection, batch: Batch) -> Overtaken:
+    found = database.execute("SELECT next_ordinal FROM tail WHERE partition = ?", (batch.partition,)).fetchone()
+    assert found, f"the journal has no partition {batch.partition}"
+    return Overtaken(f"partition {batch.partition}: the next ordinal is {found[0]}, not {batch.first}")
 
 
 def _position(partition: int, offset: int) -> int:

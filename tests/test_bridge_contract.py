@@ -323,6 +323,25 @@ async def test_what_is_sent_again_after_a_cut_is_acknowledged_in_the_new_connect
     assert_accounted(batches)
 
 
+async def test_a_bridge_that_another_has_overtaken_numbers_anew_marks_all_and_acknowledges_only_then(
+    scripted: tuple[ScriptedBroker, Desk],
+) -> None:
+    broker, desk = scripted
+    number = partition_of("ioc/06652/air/s1", PARTITIONS)
+    async with desk.bridge() as (bridge, journal):
+        await broker.send(publish(b"ioc/06652/air/s1", 1, b"first"))
+        await broker.until_acknowledged(1)
+        others = [b"other"] * 10
+        await journal.append([Batch(number, 1, 0, "other", 0, ["t"] * 10, others, [0] * 10)])
+        await broker.send(publish(b"ioc/06652/air/s1", 2, b"second") + publish(b"ioc/06652/air/s1", 3, b"third"))
+        await broker.until_acknowledged(3)
+        batches = [batch for batch in await desk.batches() if batch.topics]
+        assert bridge.overtaken >= 1
+    assert payloads(batches) == [b"first", *others, b"second", b"third"]
+    assert [batch.first for batch in batches[:3]] == [0, 1, 11]
+    assert batches[2].redelivered == list(range(len(batches[2].topics)))
+
+
 @pytest.mark.parametrize("url", ["", "localhost", "http://x:1", "mqtt://", "mqtt://x:port", "mqtt://x/path"])
 def test_a_wrong_address_is_named_with_what_was_expected(url: str) -> None:
     with pytest.raises(SettingsError, match="mqtt://host:port"):

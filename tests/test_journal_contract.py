@@ -1,12 +1,13 @@
 """One contract for both journals: the embedded shape's SQLite file, and a real Apache Kafka of the cluster."""
 
+import asyncio
 import random
 import signal
 import sqlite3
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +18,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from servers import Absent, Server, free_port, start_kafka
 
 from sensors.batch import Batch, decode
-from sensors.errors import SettingsError, Unavailable
+from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import JournalReader, JournalWriter
-from sensors.kafka_journal import KafkaJournalReader, KafkaJournalWriter
+from sensors.kafka_journal import RECORDS_MAX, TAIL, KafkaJournalReader, KafkaJournalWriter
 from sensors.kafka_topics import BYTES_MAX, create_topics
 from sensors.sqlite_journal import SqliteJournal
 
@@ -149,6 +150,78 @@ async def test_a_reader_that_found_nothing_sees_what_another_handle_writes_next(
         assert await payloads(reader, 0, turn) == [[b"%d" % turn]]
 
 
+async def taken(reader: JournalReader, partition: int) -> list[bytes]:
+    """What a worker takes of a partition: messages at ordinals that it has not had (streams.intake)."""
+    found, next_ordinal = list[bytes](), 0
+    for record in await reader.read(partition, 0, 10_000):
+        one = decode(record.batch)
+        found += one.payloads[max(0, next_ordinal - one.first) :]
+        next_ordinal = max(next_ordinal, one.after)
+    return found
+
+
+async def test_a_writer_whose_ordinals_another_has_used_is_told_until_it_asks_again(shelf: Shelf) -> None:
+    old, new, reader = await shelf.writer(), await shelf.writer(), await shelf.reader()
+    await old.next_ordinals()
+    await old.append([batch(1, 0, b"a"), batch(2, 0, b"x")])
+    assert (await new.next_ordinals())[1] == 1
+    await new.append([batch(1, 1, b"b"), batch(1, 2, b"c", b"d")])
+    with pytest.raises(Overtaken, match="partition 1"):
+        await old.append([batch(1, 1, b"e"), batch(2, 1, b"y")])
+    ends = await reader.ends()
+    with pytest.raises(Overtaken, match="partition 1"):
+        await old.append([batch(1, 1, b"e")])
+    assert await reader.ends() == ends, "only the first of them may have left something"
+    ordinals = await old.next_ordinals()
+    assert ordinals[1] >= 4
+    await old.append([batch(1, ordinals[1], b"e"), batch(2, ordinals[2], b"y")])
+    assert set(await taken(reader, 1)) == {b"a", b"b", b"c", b"d", b"e"}
+    assert set(await taken(reader, 2)) == {b"x", b"y"}
+
+
+async def test_two_writers_in_turns_never_have_a_message_kept_that_the_worker_passes_over(shelf: Shelf) -> None:
+    writers, reader = [await shelf.writer(), await shelf.writer()], await shelf.reader()
+    ordinals = [dict(await writer.next_ordinals()) for writer in writers]
+    chance, kept = random.Random(5), list[bytes]()
+    for turn in range(60):
+        who, partition = chance.randrange(2), chance.randrange(2)
+        told = [b"%d-%d" % (turn, n) for n in range(chance.randrange(4))]
+        for _ in range(2):
+            try:
+                await writers[who].append([batch(partition, ordinals[who][partition], *told)])
+                break
+            except Overtaken:
+                ordinals[who] = dict(await writers[who].next_ordinals())
+        else:
+            raise AssertionError("overtaken with nobody else about")
+        ordinals[who][partition] += len(told)
+        kept += told
+    assert set(await taken(reader, 0) + await taken(reader, 1)) >= set(kept)
+    assert (await writers[0].next_ordinals()) == (await writers[1].next_ordinals())
+
+
+async def test_a_third_writer_numbers_above_all_that_is_kept_though_a_stale_one_wrote_last(shelf: Shelf) -> None:
+    stale, right = await shelf.writer(), await shelf.writer()
+    await stale.next_ordinals()
+    await right.next_ordinals()
+    await right.append([batch(0, 0, *[b"a"] * 400)])
+    with pytest.raises(Overtaken):
+        await stale.append([batch(0, n, b"s") for n in range(100)])
+    assert (await (await shelf.writer()).next_ordinals())[0] == 400
+
+
+async def test_a_heartbeat_of_another_writer_overtakes_nobody(shelf: Shelf) -> None:
+    writer, other, reader = await shelf.writer(), await shelf.writer(), await shelf.reader()
+    await writer.next_ordinals()
+    await other.next_ordinals()
+    for turn in range(3):
+        await writer.append([batch(0, turn, b"%d" % turn)])
+        ordinals = await other.next_ordinals()
+        await other.append([batch(0, ordinals[0])])
+    await writer.append([batch(0, 7, b"after a gap")])
+    assert await taken(reader, 0) == [b"0", b"1", b"2", b"after a gap"]
+
+
 async def test_an_append_of_nothing_is_nothing(shelf: Shelf) -> None:
     await (await shelf.writer()).append([])
     assert await (await shelf.reader()).ends() == dict.fromkeys(range(PARTITIONS), 0)
@@ -197,6 +270,17 @@ async def test_sqlite_keeps_all_batches_of_an_append_or_none(tmp_path: Path) -> 
         await journal.append([batch(0, 0, b"a"), batch(4, 0, b"b")])
     assert await journal.read(0, 0) == []
     assert await journal.next_ordinals() == dict.fromkeys(range(PARTITIONS), 0)
+    await journal.close()
+
+
+async def test_sqlite_keeps_nothing_of_an_append_that_is_overtaken_and_takes_every_heartbeat(tmp_path: Path) -> None:
+    journal = SqliteJournal.open(tmp_path / "journal.sqlite", PARTITIONS)
+    await journal.append([batch(1, 0, b"a", b"b")])
+    with pytest.raises(Overtaken, match="partition 1: the next ordinal is 2, not 1"):
+        await journal.append([batch(0, 0, b"x"), batch(1, 1, b"c")])
+    assert await journal.ends() == {0: 0, 1: 1, 2: 0, 3: 0}
+    await journal.append([batch(1, 0)])
+    assert journal.ends_ordinals() == {0: 0, 1: 2, 2: 0, 3: 0}
     await journal.close()
 
 
@@ -302,6 +386,81 @@ async def test_kafka_takes_an_append_that_is_larger_than_a_record_batch(kafka_se
     assert (await writer.next_ordinals())[2] == 30
     await writer.close()
     await reader.close()
+
+
+@pytest.fixture
+async def kafka(kafka_server: Server) -> AsyncIterator[KafkaShelf]:
+    shelf = KafkaShelf(kafka_server.address)
+    yield shelf
+    await shelf.close()
+
+
+async def doubtful(writer: JournalWriter, batches: list[Batch]) -> None:
+    """Append, and leave before the answer: whether it arrives is then unknown."""
+    append = asyncio.create_task(writer.append(batches))
+    await asyncio.wait([append], timeout=0.0005)
+    append.cancel()
+    await asyncio.wait([append])
+
+
+@pytest.mark.long
+async def test_kafka_does_not_take_the_messages_of_another_for_its_own_doubtful_ones(kafka: KafkaShelf) -> None:
+    one, other, reader = await kafka.writer(), await kafka.writer(), await kafka.reader()
+    await one.next_ordinals()
+    await one.append([batch(0, 0, b"a")])
+    await other.next_ordinals()
+    await other.append([batch(0, 1, b"b")])
+    mine = [batch(0, 1, b"c")]
+    await doubtful(one, mine)
+    with pytest.raises(Overtaken):
+        await one.append(mine)
+    ordinals = await one.next_ordinals()
+    await one.append([batch(0, ordinals[0], b"c")])
+    assert (await taken(reader, 0)) == [b"a", b"b", b"c"]
+
+
+@pytest.mark.long
+async def test_kafka_keeps_a_doubtful_append_once_also_where_another_has_sent_a_heartbeat(kafka: KafkaShelf) -> None:
+    one, other, reader = await kafka.writer(), await kafka.writer(), await kafka.reader()
+    await one.next_ordinals()
+    await one.append([batch(0, 0, b"a"), batch(1, 0, b"x")])
+    await other.next_ordinals()
+    for turn in range(1, 11):
+        mine = [batch(0, turn, b"%d" % turn), batch(1, turn, b"y"), batch(1, turn + 1)]
+        await doubtful(one, mine)
+        with suppress(Overtaken):  # by what is in doubt, if that has landed
+            await other.append([batch(0, turn)])
+        await one.append(mine)
+        await other.next_ordinals()
+    assert [told for told in await payloads(reader, 0) if told] == [[b"a"], *[[b"%d" % n] for n in range(1, 11)]]
+    assert [told for told in await payloads(reader, 1) if told] == [[b"x"], *[[b"y"]] * 10]
+
+
+@pytest.mark.long
+async def test_kafka_knows_the_highest_ordinal_behind_three_stale_writers_and_never_more_of_their_records(
+    kafka: KafkaShelf,
+) -> None:
+    stale, right, reader = [await kafka.writer() for _ in range(3)], await kafka.writer(), await kafka.reader()
+    for writer in (*stale, right):
+        await writer.next_ordinals()
+    await right.append([batch(0, 0, *[b"a"] * 400)])
+    for writer in stale:
+        with pytest.raises(Overtaken):
+            await writer.append([batch(0, n, b"s") for n in range(100)])
+    assert (await reader.ends())[0] == 1 + 3 * RECORDS_MAX < TAIL
+    assert (await (await kafka.writer()).next_ordinals())[0] == 400
+
+
+@pytest.mark.long
+async def test_kafka_is_overtaken_unread_where_too_much_stands_between(kafka: KafkaShelf) -> None:
+    one, other = await kafka.writer(), await kafka.writer()
+    await one.next_ordinals()
+    for _ in range(TAIL + 2):
+        await other.append([batch(0, 0)])
+    with pytest.raises(Overtaken, match=f"from offset 0 to {TAIL + 2}"):
+        await one.append([batch(0, 0, b"a")])
+    await one.next_ordinals()
+    await one.append([batch(0, 1, b"a")])
 
 
 @pytest.mark.long

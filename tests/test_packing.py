@@ -1,5 +1,6 @@
 """Messages are packed by partition, numbered without gaps, within bounds of number and size."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,21 @@ def test_redelivered_messages_are_marked_in_the_part_that_has_them() -> None:
     packer = Packer("b", 1, {0: 0})
     packer.add([Publish(b"t", b"x", b"", index in (3, 499, 500, 701)) for index in range(800)], 0)
     assert [batch.redelivered for batch in packer.seal(0)] == [[3, 499], [0, 201]]
+
+
+def test_batches_are_numbered_anew_with_all_messages_marked_redelivered_and_numbering_goes_on_from_there() -> None:
+    packer = Packer("b", 2, {0: 5, 1: 6})
+    packer.add([Publish(b"t", b"%d" % index, b"", index == 3) for index in range(800)], 7)
+    sealed = packer.seal(9, Counts(800))
+    [number] = {batch.partition for batch in sealed}
+    again = packer.renumbered([*sealed, packer.heartbeat(0, 9, Counts())], {0: 100, 1: 200})
+    start = {0: 100, 1: 200}[number]
+    assert [(batch.first, batch.after) for batch in again] == [(start, start + 500), (start + 500, start + 800)]
+    assert [batch.redelivered for batch in again] == [list(range(500)), list(range(300))]
+    for old, new in zip(sealed, again, strict=True):
+        assert msgspec.structs.replace(new, first=old.first, redelivered=old.redelivered) == old
+    assert packer.heartbeat(number, 9, Counts()).first == start + 800
+    assert packer.heartbeat(1 - number, 9, Counts()).first == {0: 100, 1: 200}[1 - number]
 
 
 def test_topics_that_are_no_utf_8_are_kept_readable() -> None:
