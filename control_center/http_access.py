@@ -28,7 +28,7 @@ async def person_of(context: Context, connection: HTTPConnection) -> Person | No
     cookie = connection.cookies.get(COOKIE, "")
     if not cookie:
         return None
-    session = await asyncio.to_thread(context.accounts.session, cookie, context.clock())
+    session = await asyncio.to_thread(context.accounts.session, cookie, context.login_clock())
     return Person(session.name, session.role, cookie) if session is not None else None
 
 

@@ -35,13 +35,13 @@ def account_routes(context: Context) -> APIRouter:
             raise fault(403, "yêu cầu từ trang khác bị từ chối", "requests from another origin are refused")
         is_json = request.headers.get("content-type", "").startswith("application/json")
         name, password = _credentials(await read_body(request), is_json)
-        wait_ms = context.lock_out.wait_ms(name, address_of(request), context.clock())
+        wait_ms = context.lock_out.wait_ms(name, address_of(request), context.login_clock())
         if wait_ms > 0:
             context.metrics.logins.labels("locked").inc()
             return _refused(is_json, 429, wait_ms // 1000 + 1)
         role = await _role_of(context, name, password)
         if role is None:
-            context.lock_out.failed(name, address_of(request), context.clock())
+            context.lock_out.failed(name, address_of(request), context.login_clock())
             context.metrics.logins.labels("failed").inc()
             log.warning("login failed", account=name, address=address_of(request))
             return _refused(is_json, 401, 0)
@@ -94,7 +94,7 @@ async def _role_of(context: Context, name: str, password: str) -> str | None:
 
 async def _welcome(context: Context, request: Request, name: str, role: str, is_json: bool) -> Response:
     seconds = context.settings.session_s
-    now = context.clock()
+    now = context.login_clock()
     session = await asyncio.to_thread(context.accounts.open_session, name, now, now + seconds * 1000)
     log.info("logged in", account=name, address=address_of(request))
     answer: Response

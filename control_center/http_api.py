@@ -16,7 +16,7 @@ from control_center.http_context import Context, fault
 from control_center.instant import parse_instant
 from sensors.broker_refusal import Refusal
 from sensors.csv_place import SHIPPED_PLACE
-from streams.beat import Counts, Rejection
+from streams.beat import Rejection
 from streams.kpi import Kpi
 from streams.span import MS_MAX
 
@@ -33,15 +33,12 @@ async def from_store(question: Callable[[], _T]) -> _T:
 
 async def ledger_of(context: Context) -> LedgerAnswer:
     """The ledger's totals: from the live store, or from the database before a worker has said anything."""
-    reasons = await from_store(lambda: context.store.rejection_reasons(context.clock()))
+    reasons = await from_store(context.store.rejection_reasons)
     refused = await from_store(context.store.refusals_total)
     rows = [row for _, row in context.mirror.state.items("l:")]
     if rows:
         bridges = [bridge for _, bridge in context.mirror.state.items("b:")]
         return answer.ledger_of_live(rows, bridges, refused, reasons)
-    if context.settings.replay is not None:
-        # Its engine has not spoken yet, and the database tells of the present.
-        return answer.ledger_of_counts(Counts(), (0, 0, 0), refused, reasons)
     totals = await from_store(context.store.ledger_totals)
     return answer.ledger_of_counts(totals, await from_store(context.store.numbered_totals), refused, reasons)
 
@@ -79,10 +76,9 @@ def api_routes(context: Context) -> APIRouter:
 
     @routes.get("/rejections", tags=["ledger"], summary="What could not be used, newest first")
     async def rejections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[RejectionAnswer]:
-        now = context.clock()  # a replay's own moment
-        kept = await from_store(lambda: context.store.rejections(limit, now))
+        kept = await from_store(lambda: context.store.rejections(limit))
         refused = await from_store(lambda: context.store.refusals(limit))
-        rows = [_rejection(row) for row in kept] + [_refusal(at, refusal) for at, refusal in refused if at <= now]
+        rows = [_rejection(row) for row in kept] + [_refusal(at, refusal) for at, refusal in refused]
         return sorted(rows, key=lambda row: row["time"], reverse=True)[:limit]
 
     @routes.get("/kpis", tags=["kpis"], summary="The definitions of all KPIs")
@@ -95,7 +91,7 @@ def api_routes(context: Context) -> APIRouter:
         live = context.mirror.state.get(f"k:{kpi.id}@{code}")
         if live is not None:
             return answer.of_live(kpi, code, live)
-        kept = await from_store(lambda: context.store.newest_value(kpi.id, code, context.clock()))
+        kept = await from_store(lambda: context.store.newest_value(kpi.id, code))
         return answer.of_value(kpi, kept) if kept is not None else answer.unknown(kpi, code)
 
     @routes.get("/kpis/{kpi_id}/history", tags=["kpis"], summary="Every closed window that ends in [from, to]")
@@ -104,8 +100,7 @@ def api_routes(context: Context) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> list[KpiAnswer]:
         kpi, code = kpi_of(kpi_id, unit)
-        # In a replay, what came after its own moment has not happened yet.
-        start, end = _instant("from", from_, 0), min(_instant("to", to, MS_MAX), context.clock())
+        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
         rows = await from_store(lambda: context.store.history(kpi.id, code, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
 

@@ -20,6 +20,7 @@ from control_center.sql_accounts import SqlAccounts
 from control_center.wall import Wall
 from streams.catalogue import Catalogue
 from streams.live import LiveStore
+from streams.past_store import PastStore
 from streams.sql_store import SqlStore
 
 COOKIE = "ioc_session"
@@ -59,11 +60,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Context:
-    """One gateway."""
+    """One gateway. `clock` tells the time that is shown, `login_clock` that of sessions and of the lock on logging in:
+    who looks at a replay logs in now (both ms UTC)."""
 
     settings: GatewaySettings
     live: LiveStore
-    store: SqlStore
+    store: SqlStore | PastStore
     accounts: SqlAccounts
     catalogue: Catalogue
     walls: Mapping[str, Wall]
@@ -71,6 +73,7 @@ class Context:
     metrics: Metrics
     build: str
     clock: Callable[[], int]
+    login_clock: Callable[[], int]
     lock_out: LockOut = field(default_factory=LockOut)
     # 19 MiB for each: a flood of logins must not take the memory.
     hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -12,6 +12,7 @@ from control_center.http_api import Instant, Unit
 from control_center.http_context import Context, fault
 from control_center.instant import parse_instant
 from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question, check_journal
+from streams.past_store import PastStore
 
 TIME_ALLOWED_S = 20.0
 LISTED_MAX = 1_000
@@ -208,7 +209,8 @@ class ExplainAnswer(TypedDict):
 def explain_routes(context: Context) -> APIRouter:
     """The way back from a number to the messages it was made of."""
     routes = APIRouter(prefix="/api", dependencies=[Depends(reader(context))])
-    lineages = Lineages(context.store, context.catalogue, context.settings.journal)
+    store = context.store
+    lineages = None if isinstance(store, PastStore) else Lineages(store, context.catalogue, context.settings.journal)
     if context.settings.journal:
         check_journal(context.settings.journal)
     # It reads and decodes up to 200,000 messages: one at a time, so that many questions cannot take the processor.
@@ -220,6 +222,10 @@ def explain_routes(context: Context) -> APIRouter:
         messages: Annotated[int, Query(ge=0, le=LISTED_MAX, description="Messages listed")] = MESSAGES_LISTED,
     ) -> ExplainAnswer:
         question = Question(kpi, unit or context.catalogue.place.code, _moment(at), messages)
+        if context.settings.replay is not None or lineages is None:
+            # It works a number out again from all that has come by now, not from what had come then.
+            vi, en = "đang phát lại: hãy hỏi ở màn hình đang chạy", "this is a replay: ask the running centre, with at="
+            raise fault(409, vi, en)
         if not context.settings.journal:
             raise fault(501, "cổng này không đọc được nhật ký (--journal)", "this gateway has no journal (--journal)")
         try:

@@ -34,6 +34,7 @@ from sensors.errors import Unavailable
 from sensors.system_clock import now_ms
 from streams.catalogue import Catalogue, compile_catalogue
 from streams.live import LiveStore
+from streams.past_store import PastStore
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions
 
@@ -48,7 +49,7 @@ set; commands need an account, its session cookie and the `X-CSRF-Token` of `GET
 
 
 def build_gateway(
-    settings: GatewaySettings, live: LiveStore, store: SqlStore, definitions: Definitions,
+    settings: GatewaySettings, live: LiveStore, store: SqlStore | PastStore, definitions: Definitions,
     clock: Callable[[], int] = now_ms,
 ) -> FastAPI:
     """Put a gateway together; raises DefinitionError when a wall's file is wrong.
@@ -102,8 +103,9 @@ class _Started:
 
 
 def _context(
-    settings: GatewaySettings, live: LiveStore, store: SqlStore, definitions: Definitions, clock: Callable[[], int]
-) -> Context:
+    settings: GatewaySettings, live: LiveStore, store: SqlStore | PastStore, definitions: Definitions,
+    clock: Callable[[], int],
+) -> Context:  # fmt: skip
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     walls = load_walls(definitions.kpis, settings.overlay)
     metrics, build = Metrics(package_version()), build_of()
@@ -117,7 +119,8 @@ def _context(
     }
     mirror = Mirror(live, feeds, Readiness(settings.partitions), clock, metrics.beat.observe)
     accounts = SqlAccounts(store.engine)
-    return Context(settings, live, store, accounts, catalogue, walls, mirror, metrics, build, clock)
+    login_clock = clock if settings.replay is None else now_ms
+    return Context(settings, live, store, accounts, catalogue, walls, mirror, metrics, build, clock, login_clock)
 
 
 def _described(wall: Wall, catalogue: Catalogue, build: str, replay: ReplaySpan | None) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from sensors.errors import Unavailable
 from streams.fault import WARNINGS, Fault
 
 DATABASE_S = 3.0
+_REPLAYED = {
+    "vi": "đang phát lại: lỗi của chính trung tâm khi ấy không được lưu",
+    "en": "this is a replay: what ailed the centre itself then was not kept",
+}
 
 
 def package_version() -> str:
@@ -41,6 +45,8 @@ def probe_routes(context: Context) -> APIRouter:
         faults = [_described(fault) for fault in standing_faults(context.mirror.state, context.clock())]
         warnings = [fault for fault in faults if fault["what"] in WARNINGS]
         reasons = [fault for fault in faults if fault not in warnings]
+        if context.settings.replay is not None:
+            warnings.append({"what": "replay", **_REPLAYED})
         reasons += [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
         if context.mirror.fault:
             reasons.insert(0, {"vi": "kho trực tiếp không trả lời", "en": "the live store does not answer"})

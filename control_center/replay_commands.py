@@ -21,6 +21,7 @@ from sensors.errors import SettingsError
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
 from streams.journal_replay import Reel, Replay, load_reel
+from streams.past_store import PastStore
 from streams.span import parse_span
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions, load_all
@@ -68,7 +69,8 @@ async def _show(
             host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(),
             partitions=PARTITIONS, replay=span,
         )  # fmt: skip
-        gateway = build_gateway(gateway_settings, shown.live, store, definitions, lambda: shown.now)
+        past = PastStore(store, shown.store, lambda: shown.now)
+        gateway = build_gateway(gateway_settings, shown.live, past, definitions, lambda: shown.now)
         server = uvicorn.Server(gateway_config(gateway, gateway_settings, lifespan="off"))
         serving = asyncio.create_task(server.serve())
         first, last = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M:%S}" for at in (span.begin, span.end))

@@ -191,7 +191,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct):
-    """What a partition starts again from, as of the checkpoint at `at`; `offset` -1 and empty when it never ran."""
+    """What a partition starts again from, as of the checkpoint at `at`; `offset` -1 and empty when it never ran.
+
+    `minutes` (the ledger's last hour) and `reasons` (of rejections, since the data began) are in kept states only: no
+    partition needs them, but a replay is asked for them.
+    """
 
     offset: int
     ordinal: int
@@ -209,3 +213,5 @@ class Recovered(msgspec.Struct):
     pending_holds: bytes
     open_values: bytes = b""
     at: int = 0
+    minutes: list[LedgerRow] = []
+    reasons: dict[str, int] = {}

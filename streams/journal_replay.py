@@ -68,7 +68,8 @@ def _nothing_kept(store: SqlStore, partition: int) -> str:
 
 
 class Replay:
-    """One replay of [begin, end] ms UTC. `now` is the time of the last beat made; `live` is what a gateway shows."""
+    """One replay of [begin, end] ms UTC. `now` is the time of the last beat made; `live` is what a gateway shows, and
+    `store` what the engine writes (streams.past_store answers from it)."""
 
     def __init__(
         self, catalogue: Catalogue, reel: Reel, journal: JournalReader, begin: int, live: MemoryLive | None = None
@@ -76,12 +77,12 @@ class Replay:
         self._reel = reel
         self._journal = journal
         self._received: dict[int, int] = {}
-        self._store = SnapshotStore(reel.states)
+        self.store = SnapshotStore(reel.states)
         self.now = min(reel.beats)
         self.warm_up = [now for now in reel.beats if now < begin]
         self.shown = [now for now in reel.beats if now >= begin]
         self.live = live or MemoryLive(f"replay-{secrets.token_hex(6)}")
-        self.engine = Engine(catalogue, self._store, self.live, self._clock, self._report, lambda: self._received)
+        self.engine = Engine(catalogue, self.store, self.live, self._clock, self._report, lambda: self._received)
 
     def _clock(self) -> int:
         return self.now
@@ -132,4 +133,4 @@ class Replay:
             offset = records[-1].offset + 1
 
     def close(self) -> None:
-        self._store.close()
+        self.store.close()

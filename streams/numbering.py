@@ -136,11 +136,13 @@ class Numbering:
         be it later: what is said must not hang on whether its first number came in the same beat."""
         np.add.at(self._columns["unreadable"], sources, 1)
 
-    def missing(self) -> Ints:
-        """How many messages of each source are missing."""
-        columns = self._columns
-        span = columns["span_before"] + np.where(columns["first"] >= 0, columns["next"] - columns["first"], 0)
-        return np.asarray(np.maximum(span - columns["numbered"] - columns["unreadable"], 0))
+    def missing(self, sources: slice = slice(None)) -> Ints:
+        """How many messages of each source are missing; of these sources only, for those who ask one by one."""
+        first, following, before, numbered, unreadable = (
+            self._columns[name][sources] for name in ("first", "next", "span_before", "numbered", "unreadable")
+        )
+        span = before + np.where(first >= 0, following - first, 0)
+        return np.asarray(np.maximum(span - numbered - unreadable, 0))
 
     def totals(self) -> tuple[int, int, int]:
         """Over all sources: numbered, unreadable, missing."""

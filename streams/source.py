@@ -189,7 +189,7 @@ class Sources:
             *self.names[source], int(columns["first_seen"][source]), int(columns["last_seen"][source]),
             int(columns["observed"][source]), STATUSES[int(columns["status"][source])],
             bool(columns["online"][source]), number, numbered, unreadable,
-            int(self.numbering.missing()[source]), restarts, self.skew_ms(source),
+            int(self.numbering.missing(slice(source, source + 1))[0]), restarts, self.skew_ms(source),
         )  # fmt: skip
 
     def take_new(self) -> list[SourceName]:

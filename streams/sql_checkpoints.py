@@ -39,6 +39,10 @@ from streams.sql_tables import (
     table_of,
 )
 
+MINUTE_MS = 60_000
+MINUTES_KEPT_MS = 60 * MINUTE_MS
+"""With a whole state the ledger's minutes of the hour before it are kept: later messages may add to them."""
+
 REJECTIONS_A_CHECKPOINT = 500
 """Rows kept of one second's rejections; the others are counted by their reason only: junk must not fill the disk."""
 
@@ -185,6 +189,8 @@ class SqlCheckpoints(SqlRecovery):
             state = self._recovered(connection, checkpoint.partition, checkpoint.snapshot)
             if checkpoint.partition == ROLL_UP:
                 self._add_amendable(connection, state, checkpoint.snapshot)
+            state.minutes = self._minutes_of(connection, checkpoint.partition, minutes_from(checkpoint.at))
+            state.reasons = self._reasons_of(connection, checkpoint.partition)
             content = zlib.compress(msgspec.msgpack.encode(state), 1)
             rows = [{"partition": checkpoint.partition, "at": checkpoint.at, "content": content}]
             self._put_rows(connection, SnapshotTable, rows)
@@ -199,6 +205,11 @@ class SqlCheckpoints(SqlRecovery):
         keys -= {(partial.kpi, partial.end) for partial in state.partials}
         state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
         state.values = [*state.values, *self._values_of(connection, sorted(keys))]
+
+
+def minutes_from(at: int) -> int:
+    """The first of the ledger's minutes that a state kept at `at` (ms UTC) has."""
+    return at // MINUTE_MS * MINUTE_MS - MINUTES_KEPT_MS
 
 
 def _storable(rejection: Rejection) -> Rejection:

@@ -13,6 +13,7 @@ from streams.beat import Counts, Value
 from streams.checkpoint import (
     ROLL_UP,
     BeatMark,
+    LedgerRow,
     PaneRow,
     Partial,
     Recovered,
@@ -28,8 +29,10 @@ from streams.sql_tables import (
     CheckpointTable,
     CommandTable,
     HeadTable,
+    LedgerTable,
     PaneTable,
     PartialTable,
+    ReasonTable,
     SeenTable,
     SnapshotTable,
     SourceBlockTable,
@@ -168,6 +171,15 @@ class SqlRecovery(SqlDatabase):
             found += [made(Value, row) for row in connection.execute(sa.select(table).where(ours))]
         return found
 
+    def _minutes_of(self, connection: Connection, partition: int, since: int) -> list[LedgerRow]:
+        table = table_of(LedgerTable)
+        query = sa.select(table).where(table.c.partition == partition, table.c.minute >= since)
+        return [ledger_row_of(row) for row in connection.execute(query.order_by(table.c.minute, table.c.kind))]
+
+    def _reasons_of(self, connection: Connection, partition: int) -> dict[str, int]:
+        found = all_rows(connection, ReasonTable, ReasonTable.partition == partition)
+        return {row.reason: row.count for row in found}
+
     def _occurrences(self, connection: Connection, partition: int) -> dict[tuple[str, str, str], int]:
         table = table_of(AlertTable)
         key = (table.c.rule, table.c.scope, table.c.device)
@@ -178,6 +190,12 @@ class SqlRecovery(SqlDatabase):
 def partial_of(row: Any) -> Partial:
     """A share from its row."""
     return Partial(row.kpi, row.end, row.cells)
+
+
+def ledger_row_of(row: Any) -> LedgerRow:
+    """A minute of the ledger from its row."""
+    counted = ("received", "accepted", "duplicate", "too_late", "rejected")
+    return LedgerRow(row.kind, row.minute, Counts(**{name: row._mapping[name] for name in counted}))
 
 
 def _in_parts(keys: Sequence[tuple[str, int]]) -> Iterator[Sequence[tuple[str, int]]]:

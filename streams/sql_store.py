@@ -28,6 +28,7 @@ from streams.source import Sources
 from streams.span import MS_MAX
 from streams.sql_checkpoints import SqlCheckpoints
 from streams.sql_database import all_made, all_rows, answering, made
+from streams.sql_recovery import ledger_row_of
 from streams.sql_tables import (
     AlertStepTable,
     AlertTable,
@@ -189,18 +190,12 @@ class SqlStore(SqlCheckpoints):
         with self._reading() as connection:
             return [made(Rejection, row) for row in connection.execute(query)]
 
-    def rejection_reasons(self, by: int = MS_MAX) -> dict[str, int]:
-        """How often each reason was given, from the beginning of the data to what was received by `by` (ms UTC).
-
-        What came after that is taken off as far as its rejections are kept.
-        """
-        table, kept = table_of(ReasonTable), table_of(RejectionTable)
+    def rejection_reasons(self) -> dict[str, int]:
+        """How often each reason was given since the data began."""
+        table = table_of(ReasonTable)
         query = sa.select(table.c.reason, sa.func.sum(table.c.count)).group_by(table.c.reason)
-        later = sa.select(kept.c.reason, sa.func.count()).where(kept.c.at > by).group_by(kept.c.reason)
         with self._reading() as connection:
-            since = {reason: int(count) for reason, count in connection.execute(later)}
-            reasons = {reason: int(count) - since.get(reason, 0) for reason, count in connection.execute(query)}
-        return {reason: count for reason, count in reasons.items() if count > 0}
+            return {reason: int(count) for reason, count in connection.execute(query)}
 
     def sources(self) -> list[SourceRow]:
         """Every device and desk that has sent anything."""
@@ -241,13 +236,8 @@ class SqlStore(SqlCheckpoints):
         table = table_of(LedgerTable)
         query = sa.select(table).where(table.c.minute >= start, table.c.minute < end)
         query = query.order_by(table.c.minute, table.c.partition, table.c.kind).limit(limit)
-        counted = ("received", "accepted", "duplicate", "too_late", "rejected")
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            (row.partition, LedgerRow(row.kind, row.minute, Counts(**{name: row._mapping[name] for name in counted})))
-            for row in rows
-        ]
+            return [(row.partition, ledger_row_of(row)) for row in connection.execute(query)]
 
     def alerts(self, open_only: bool, limit: int, by: int = MS_MAX) -> list[Alert]:
         """The newest alerts first, of those raised by `by` (ms UTC)."""
@@ -256,6 +246,14 @@ class SqlStore(SqlCheckpoints):
         query = query.order_by(table.c.raised_at.desc(), table.c.id).limit(limit)
         with self._reading() as connection:
             chosen = query.where(table.c.state != "closed") if open_only else query
+            return [made(Alert, row) for row in connection.execute(chosen)]
+
+    def alerts_closed(self, limit: int, closed_by: int, by: int = MS_MAX) -> list[Alert]:
+        """The same, of those closed by `closed_by` (ms UTC)."""
+        table = table_of(AlertTable)
+        query = sa.select(table).where(table.c.raised_at <= by, table.c.closed_at <= closed_by)
+        with self._reading() as connection:
+            chosen = query.order_by(table.c.raised_at.desc(), table.c.id).limit(limit)
             return [made(Alert, row) for row in connection.execute(chosen)]
 
     def alert(self, alert: str) -> Alert | None:
@@ -278,11 +276,19 @@ class SqlStore(SqlCheckpoints):
     def refusals_total(self) -> int:
         return self._note("refused by broker")
 
-    def refusals(self, limit: int) -> list[tuple[int, Refusal]]:
-        """The newest refusals first, each with when it was noticed (ms UTC)."""
+    def refusals_noticed(self, by: int) -> int:
+        """How many had been noticed by `by` (ms UTC)."""
         table = table_of(RefusalTable)
+        query = sa.select(sa.func.count()).select_from(table).where(table.c.at <= by)
         with self._reading() as connection:
-            rows = connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(limit)).all()
+            return int(connection.execute(query).scalar_one())
+
+    def refusals(self, limit: int, by: int = MS_MAX) -> list[tuple[int, Refusal]]:
+        """The newest refusals first, each with when it was noticed (ms UTC), of those noticed by `by`."""
+        table = table_of(RefusalTable)
+        query = sa.select(table).where(table.c.at <= by).order_by(table.c.id.desc()).limit(limit)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
         return [(row.at, Refusal(row.address, row.reason, row.detail)) for row in rows]
 
     def record_refusals(self, now: int, found: Iterable[tuple[int, Refusal]], read_to: int) -> None:
@@ -302,10 +308,12 @@ class SqlStore(SqlCheckpoints):
 
     # Summaries and the outbox
 
-    def newest_summary(self) -> SummaryRow | None:
+    def newest_summary(self, by: int = MS_MAX) -> SummaryRow | None:
+        """The newest of those made by `by` (ms UTC)."""
         table = table_of(SummaryTable)
+        query = sa.select(table).where(table.c.at <= by).order_by(table.c.at.desc(), table.c.id).limit(1)
         with self._reading() as connection:
-            row = connection.execute(sa.select(table).order_by(table.c.at.desc(), table.c.id).limit(1)).one_or_none()
+            row = connection.execute(query).one_or_none()
         return made(SummaryRow, row) if row is not None else None
 
     def due_mails(self, now: int, limit: int) -> list[Mail]:

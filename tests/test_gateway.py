@@ -13,18 +13,22 @@ import pytest
 from gateway_client import Site, served, wall_client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from control_center.answer import LedgerAnswer
 from control_center.argon2_accounts import hash_password
 from control_center.http_context import ReplaySpan
 from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
 from sensors.broker_refusal import Refusal
+from sensors.errors import CommandRefused
 from sensors.system_clock import now_ms
 from simulators.http_centre import HttpCentre
-from streams.alert import Alert, AlertStep
+from streams.alert import Alert, AlertStep, Command
 from streams.beat import Counts, Rejection, State, Value
-from streams.checkpoint import Checkpoint, LedgerRow
+from streams.checkpoint import ROLL_UP, Checkpoint, LedgerRow, Recovered, SourceName, SummaryRow
 from streams.fault import Seen, changes, fold
 from streams.memory_live import MemoryLive
+from streams.past_store import PastStore
+from streams.snapshot_store import SnapshotStore
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import load_all
 
@@ -81,9 +85,12 @@ def ledger_json(received: int, accepted: int, rejected: int, in_flight: int) -> 
     )  # fmt: skip
 
 
+def alert_row(alert: str, state: str = "unack_active", acked_by: str = "") -> Alert:
+    return Alert(alert, "r", UNIT, "", "critical", state, T0, T0 + HOUR_MS, 1.5, acked_by=acked_by)  # type: ignore[arg-type]
+
+
 def alert_json(alert: str, state: str = "unack_active", acked_by: str = "") -> bytes:
-    row = Alert(alert, "r", UNIT, "", "critical", state, T0, T0 + HOUR_MS, 1.5, acked_by=acked_by)  # type: ignore[arg-type]
-    return msgspec.json.encode(row)
+    return msgspec.json.encode(alert_row(alert, state, acked_by))
 
 
 def value_row(kpi: str, end: int, value: float | None, state: State = "final") -> Value:
@@ -298,13 +305,56 @@ async def test_before_a_worker_speaks_the_ledger_comes_from_the_database(world: 
     assert (ledger["in_flight"], ledger["difference"], ledger["readings"]) == (0, 0, 12)
 
 
-async def test_before_a_replay_speaks_its_ledger_is_not_that_of_the_present(store: SqlStore) -> None:
-    counts = Counts(received=9, accepted=8, rejected=1, readings=12)
-    assert store.commit(checkpoint(totals=counts))
-    settings = GatewaySettings(replay=ReplaySpan(T0 - HOUR_MS, T0, 30.0))
-    async with served(build_gateway(settings, MemoryLive("past"), store, DEFINITIONS)) as site:
+def past_of(store: SqlStore, moment: int) -> PastStore:
+    """What was known when nothing had been said yet."""
+    nothing = Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
+    return PastStore(store, SnapshotStore(dict.fromkeys((ROLL_UP, 0), nothing)), lambda: moment)
+
+
+REPLAYED = GatewaySettings(replay=ReplaySpan(T0 - HOUR_MS, T0, 30.0))
+
+
+async def test_a_replay_tells_nothing_of_what_has_come_since(store: SqlStore) -> None:
+    row = alert_row("r-1")
+    told = {
+        "rejections": [Rejection(0, 1, 0, T0 + 1, "ioc/x", "bad_topic", "why", b"")],
+        "ledger": [LedgerRow("air", T0, Counts(received=9, accepted=8, rejected=1))],
+        "values": [value_row("vn_aqi", T0, 48.0)], "alerts": [row], "steps": [AlertStep("r-1", 0, T0 + 1, "raise")],
+        "source_names": [SourceName(0, UNIT, "air", "tram-1")],
+        "summaries": [SummaryRow("s", T0 + 1, "", b"{}", "", "")],
+    }  # fmt: skip
+    assert store.commit(checkpoint(totals=Counts(received=9, accepted=8, rejected=1, readings=12), **told))
+    store.record_refusals(T0 + 1, [(0, Refusal("10.0.0.7:4711", "too_large", "maximum payload"))], 99)
+    served_past = build_gateway(REPLAYED, MemoryLive("past"), past_of(store, T0), DEFINITIONS, lambda: T0)
+    async with served(served_past) as site:
         ledger = (await site.ask("/api/ledger")).json
-    assert (ledger["received"], ledger["accepted"], ledger["difference"]) == (0, 0, 0)
+        assert set(ledger) == set(LedgerAnswer.__annotations__)
+        assert not any(ledger[name] for name in ledger if name != "held"), ledger
+        for path in ("ledger/rows", "rejections", "sources", "missing", "alerts", "alerts?open=0",
+                     "kpis/vn_aqi/windows", f"kpis/vn_aqi/history?unit={UNIT}"):  # fmt: skip
+            assert (await site.ask(f"/api/{path}")).json == [], path
+        assert (await site.ask(f"/api/kpis/vn_aqi?unit={UNIT}")).json["state"] == "unknown"
+        assert [(await site.ask(path)).status for path in ("/api/summary", "/api/alerts/r-1")] == [404, 404]
+        assert "ioc_broker_refusals_total 0.0" in (await site.ask("/metrics")).body.decode()
+        assert [warning["what"] for warning in (await site.ask("/ready")).json["warnings"]] == ["replay"]
+
+
+async def test_in_a_replay_nothing_is_ordered_or_explained_and_who_logs_in_does_so_now(store: SqlStore) -> None:
+    live = MemoryLive("past")
+    await live.publish({"a:r-1": alert_json("r-1")})
+    async with served(build_gateway(REPLAYED, live, past_of(store, T0), DEFINITIONS, lambda: T0)) as site:
+        headers = await World(store, live, site).log_in("binh", "operator")
+        comment = await site.ask("/api/alerts/r-1/comment", b'{"text": "x"}', **headers)
+        taken = await site.ask("/api/alerts/r-1/acknowledge", b"", **headers)
+        explained = await site.ask("/api/explain?kpi=vn_aqi", **headers)
+        assert [answer.status for answer in (comment, taken, explained)] == [409, 409, 409]
+        assert all("phát lại" in answer.json["detail"]["vi"] for answer in (comment, taken, explained))
+        with pytest.raises(CommandRefused, match="phát lại"):
+            past_of(store, T0).record_command(Command("c1", T0, "binh", "acknowledge", "r-1"))
+        assert store.waiting_commands() == []
+        session = headers["Cookie"].partition("=")[2]
+        assert SqlAccounts(store.engine).session(session, now_ms() + HOUR_MS), "it lasts as long as any other"
+        assert SqlAccounts(store.engine).session(session, now_ms() + 13 * HOUR_MS) is None
 
 
 async def test_rejections_are_newest_first_with_their_payload(world: World) -> None:

@@ -2,29 +2,38 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import anyio
 import msgspec
 import pytest
 from small_world import NOON, A, B, catalogue, cloudevent, senml
 from told import Message, take_in
 
+from sensors.broker_refusal import Refusal
 from sensors.errors import SettingsError
 from sensors.packing import Packer
 from sensors.sqlite_journal import SqliteJournal
 from streams.alert import Command, Rule
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
+from streams.checkpoint import SummaryRow
 from streams.journal_replay import Replay, load_reel
 from streams.memory_live import MemoryLive
+from streams.past_store import PastStore
 from streams.roll_up import Report
+from streams.span import MS_MAX
 from streams.sql_store import SqlStore
 
 pytestmark = pytest.mark.anyio
 PARTITIONS = 2
 MINUTE = 60_000
+ANSWERED_BEATS = 60
 Frames = dict[int, dict[str, bytes | None]]
 """What changed with each sequence number."""
+
+Answers = dict[str, Any]
+"""What a store answers, by question."""
 
 
 def rules() -> dict[str, Rule]:
@@ -39,12 +48,12 @@ def rules() -> dict[str, Rule]:
     return {rule.id: rule for rule in (fast, place, gone)}
 
 
-def story(minutes: int) -> Iterator[Message]:
-    """Traffic of two units (one station falls silent, some messages late, doubled and broken) and a desk."""
+def story(minutes: int, begun: int) -> Iterator[Message]:
+    """Traffic of two units (one station falls silent, some messages late, doubled, broken and lost) and a desk."""
     for second in range(0, minutes * 60, 5):
-        now = NOON + second * 1000
+        now = begun + second * 1000
         for number, unit in enumerate((A, B)):
-            if number and 600 < second % 3_600 < 1_200:
+            if number and (600 < second % 3_600 < 1_200 or second % 95 == 40):
                 continue
             speed = 40 + 30 * (second // 300 % 2) + number
             late = 90_000 if second % 35 == 0 else 0
@@ -61,21 +70,42 @@ def story(minutes: int) -> Iterator[Message]:
 
 
 class World(NamedTuple):
-    """What a run left behind, and what it published by sequence number."""
+    """What a run left behind, what it published by sequence number, and what its store answered at some moments."""
 
     store: SqlStore
     journal: SqliteJournal
     frames: Frames
     made: Catalogue
+    answers: dict[int, Answers]
 
 
-async def lived(folder: Path, minutes: int) -> World:
-    """The engine over a journal that fills up, in beats of unequal lengths; an alert is acknowledged by a person."""
+def answers_of(store: SqlStore | PastStore, made: Catalogue) -> Answers:
+    """Every question of a gateway to which time makes a difference."""
+    found: Answers = {
+        "sources": store.sources(), "missing": store.missing(100), "numbered": store.numbered_totals(),
+        "totals": store.ledger_totals(), "minutes": store.ledger_rows(0, MS_MAX, 100_000),
+        "rejections": store.rejections(1_000), "reasons": store.rejection_reasons(),
+        "refused": store.refusals_total(), "refusals": store.refusals(100), "summary": store.newest_summary(),
+        "open": store.alerts(True, 1_000), "alerts": store.alerts(False, 1_000),
+    }  # fmt: skip
+    for alert in found["alerts"]:
+        found[f"alert {alert.id}"] = store.alert(alert.id), store.alert_steps(alert.id)
+    for kpi in made.kpis:
+        found[f"windows {kpi}"] = store.windows(kpi, 0, MS_MAX, 100_000)
+        for scope in (A, B, made.place.code):
+            found[f"newest {kpi} {scope}"] = store.newest_value(kpi, scope)
+            found[f"history {kpi} {scope}"] = store.history(kpi, scope, 0, MS_MAX, 100_000)
+    return found
+
+
+async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
+    """The engine over a journal that fills up, in beats of unequal lengths; an alert is acknowledged by a person, the
+    broker refuses clients, and summaries are made."""
     made = catalogue(rules())
     store = SqlStore(f"sqlite:///{folder}/history.sqlite")
     store.migrate()
     journal = SqliteJournal.open(folder / "journal.sqlite", PARTITIONS)
-    live, now = Watched("then"), NOON
+    live, now, answers = Watched("then"), begun, dict[int, Answers]()
 
     async def report(told: Report) -> None:
         await engine.report(told)
@@ -84,7 +114,7 @@ async def lived(folder: Path, minutes: int) -> World:
     for number in range(PARTITIONS):
         await engine.own(number)
     await engine.own_roll_up()
-    packer, told = Packer("bridge", PARTITIONS, await journal.next_ordinals()), list(story(minutes))
+    packer, told = Packer("bridge", PARTITIONS, await journal.next_ordinals()), list(story(minutes, begun))
     beat = 0
     while told or beat % 50:
         beat += 1
@@ -100,8 +130,13 @@ async def lived(folder: Path, minutes: int) -> World:
             command = Command("c1", now, "truc-ban", "acknowledge", alert.id)
             store.record_command(command)
             engine.order(command)
+        if beat % 100 == 50:
+            store.record_refusals(now, [(beat, Refusal("10.0.0.7:4711", "too_large", "maximum payload"))], beat)
+            engine.queue_summary(SummaryRow(f"s{beat}", now, "", b"{}", f"{beat}", ""), [])
         await engine.beat(now)
-    return World(store, journal, live.frames, made)
+        if beat % ANSWERED_BEATS == 0:
+            answers[now] = answers_of(store, made)
+    return World(store, journal, live.frames, made, answers)
 
 
 class Watched(MemoryLive):
@@ -134,6 +169,48 @@ async def replayed(world: World, begin: int, end: int) -> Frames:
     return watched.frames
 
 
+async def answered_again(world: World, begin: int, end: int) -> dict[int, Answers]:
+    """What a replay answers at the moments at which the running centre was asked; others ask all the time."""
+    shown = Replay(world.made, load_reel(world.store, PARTITIONS, begin, end), world.journal, begin)
+    past = PastStore(world.store, shown.store, lambda: shown.now)
+    answers: dict[int, Answers] = {}
+
+    async def look(_: int) -> None:
+        if shown.now in world.answers:
+            answers[shown.now] = await anyio.to_thread.run_sync(answers_of, past, world.made)
+
+    async def ask() -> None:
+        while True:
+            assert await anyio.to_thread.run_sync(past.sources)
+
+    await shown.open()
+    async with anyio.create_task_group() as others:
+        others.start_soon(ask)
+        await shown.run(look)
+        others.cancel_scope.cancel()
+    shown.close()
+    return {now: answer for now, answer in answers.items() if now >= begin}
+
+
+def assert_same(world: World, answers: dict[int, Answers]) -> None:
+    present = answers_of(world.store, world.made)
+    for now, answer in answers.items():
+        then = world.answers[now]
+        different = [name for name in {**then, **answer} if answer.get(name) != then.get(name)]
+        assert not different, f"{(now - NOON) / MINUTE:.2f} min after noon: {different}"
+    for name in ("sources", "missing", "totals", "minutes", "rejections", "reasons", "refused", "summary", "alerts"):
+        assert any(answer[name] != present[name] for answer in answers.values()), f"{name} tells no past from present"
+
+
+async def test_whatever_is_asked_of_a_replay_is_answered_as_the_running_centre_answered_it_then(tmp_path: Path) -> None:
+    world = await lived(tmp_path, minutes=10, begun=NOON - 4 * MINUTE)
+    answers = await answered_again(world, NOON + MINUTE, NOON + 5 * MINUTE)
+    assert len(answers) >= 6
+    assert all(answer["missing"] and answer["rejections"] and answer["refusals"] for answer in answers.values())
+    assert_same(world, answers)
+    await world.journal.close()
+
+
 @pytest.mark.long
 async def test_a_replay_publishes_what_was_published_then_byte_for_byte(tmp_path: Path) -> None:
     world = await lived(tmp_path, minutes=90)
@@ -143,6 +220,10 @@ async def test_a_replay_publishes_what_was_published_then_byte_for_byte(tmp_path
     assert frames == {number: world.frames[number] for number in frames}
     kinds = {key[0] for changes in frames.values() for key in changes}
     assert kinds == {"k", "a", "l", "b", "p", "s"}
+    answers = await answered_again(world, begin, end)
+    assert len(answers) >= 20
+    assert any(alert.closed_at and alert.closed_at < NOON + 60 * MINUTE for alert in answers[min(answers)]["alerts"])
+    assert_same(world, answers)
     await world.journal.close()
 
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import chromium, page_at
-from mqtt_brokers import Publisher
+from mqtt_brokers import Publisher, publish_to_a_topic_with_a_space
 from playwright.async_api import expect
 from polled_process import Polled
 from servers import HOST, free_port
@@ -20,6 +21,8 @@ from up_process import Centre
 pytestmark = [pytest.mark.long, pytest.mark.anyio]
 UNITS = ("06658", "06673", "06712")
 MESSAGES = 30
+LOST = 10
+QUESTIONS = ("sources", "missing", "rejections", "ledger/rows", "alerts", "alerts?open=0", "kpis/traffic_speed")
 
 
 class Replayed(Polled):
@@ -56,12 +59,18 @@ def replayed(data: Path, begin: int, end: int) -> Iterator[Replayed]:
         made.stop()
 
 
+def answers_of(centre: Polled) -> dict[str, Any]:
+    """What its gateway answers to what pages ask of a moment."""
+    return {question: centre.ask(f"/api/{question}") for question in QUESTIONS}
+
+
 def speeds(device: Publisher, value: float, first: int) -> None:
-    """Readings of now, of one speed everywhere, numbered from `first`."""
+    """Readings of now, of one speed everywhere, numbered from `first`; one of them is lost on its way."""
     at = time.time_ns() // 1_000_000
-    for number in range(MESSAGES):
+    for number in range(MESSAGES + 1):
         record = {"n": "speed", "u": "km/h", "t": (at + number) / 1000, "v": value, "seq": first + number // len(UNITS)}
-        device.publish(f"ioc/{UNITS[number % len(UNITS)]}/traffic/cam", json.dumps([record]).encode())
+        if number != LOST:
+            device.publish(f"ioc/{UNITS[number % len(UNITS)]}/traffic/cam", json.dumps([record]).encode())
 
 
 async def test_a_replay_shows_what_was_known_then_and_live_goes_on(tmp_path: Path) -> None:
@@ -71,20 +80,26 @@ async def test_a_replay_shows_what_was_known_then_and_live_goes_on(tmp_path: Pat
         device = Publisher(centre.mqtt_port)
         speeds(device, 30.0, 0)
         centre.settled(MESSAGES)
-        then = centre.until(
-            lambda: (told := centre.ask("/api/kpis/traffic_speed"))["n"] == MESSAGES and told, "all of it is shown"
-        )
-        end = time.time_ns() // 1_000_000 + 500
-        centre.until(lambda: time.time_ns() // 1_000_000 > end + 500, "the span is over")
-        speeds(device, 60.0, MESSAGES // len(UNITS))
+        centre.until(lambda: centre.ask("/api/kpis/traffic_speed")["n"] == MESSAGES, "all of it is shown")
+        then = answers_of(centre)
+        assert [row["missing"] for row in then["missing"]] == [1]
+        end = time.time_ns() // 1_000_000
+        centre.until(lambda: time.time_ns() // 1_000_000 > end + 1_000, "the span is over")
+        speeds(device, 60.0, MESSAGES // len(UNITS) + 1)
         device.publish(f"ioc/{UNITS[0]}/traffic/cam", b"{")
+        publish_to_a_topic_with_a_space(centre.mqtt_port)
+        centre.until(lambda: centre.ask("/api/ledger")["refused_by_broker"], "the broker's refusal is counted")
         live = centre.settled(2 * MESSAGES)
         assert (live["received"], live["rejected"], live["by_reason"]) == (2 * MESSAGES + 1, 1, {"bad_payload": 1})
+        now = answers_of(centre)
         with replayed(centre.data, begin, end) as past:
             ledger = past.settled(MESSAGES)
             assert (ledger["received"], ledger["rejected"], ledger["by_reason"]) == (MESSAGES, 0, {})
-            assert past.ask("/api/kpis/traffic_speed") == then
-            assert past.ask("/api/rejections") == []
+            assert (ledger["missing"], ledger["refused_by_broker"]) == (1, 0)
+            past.until(lambda: past.ask("/api/kpis/traffic_speed")["n"] == MESSAGES, "all of it is shown again")
+            assert answers_of(past) == then
+            assert not [name for name in QUESTIONS[:4] if then[name] == now[name]], "they tell past from present"
+            assert past.tries("/api/explain?kpi=traffic_speed") is None, "only the running centre explains"
             async with chromium() as browser, page_at(browser, f"{HOST}:{past.port}", "/wall") as wall:
                 await expect(wall.page.locator("#replay .plate")).to_contain_text("PHÁT LẠI")
                 await expect(wall.page.locator(".replay-frame")).to_be_visible()
@@ -92,4 +107,4 @@ async def test_a_replay_shows_what_was_known_then_and_live_goes_on(tmp_path: Pat
                 epochs = {frame["epoch"] for frame in wall.frames if "epoch" in frame}
         assert epochs, "the wall has had frames"
         assert centre.tries("/api/ledger") == live, "live has not noticed"
-        assert centre.ask("/api/kpis/traffic_speed")["value"] > then["value"] == pytest.approx(30.0)
+        assert now["kpis/traffic_speed"]["value"] > then["kpis/traffic_speed"]["value"] == pytest.approx(30.0)

@@ -186,7 +186,6 @@ def test_ledger_reasons_and_rejections_add_up(store: SqlStore) -> None:
     assert store.rejection_reasons() == {"bad_topic": 700}
     newest = store.rejections(10_000)
     assert (len(newest), newest[0].ordinal, newest[0].payload) == (500, 699, b"\0\xff"), "kept within a bound"
-    assert store.rejection_reasons(T0 + 600) == {"bad_topic": 601}, "as it was then"
     assert store.rejections(1, T0 + 600)[0].ordinal == 600
     store.forget(T0)
     assert len(store.rejections(10_000)) == 500
@@ -243,6 +242,7 @@ def test_the_newest_summary_is_the_latest_and_the_same_one_is_kept_once(store: S
     assert store.commit(checkpoint(-1, 1, partition=ROLL_UP, summaries=[first, second]))
     assert store.commit(checkpoint(1, 2, partition=ROLL_UP, summaries=[first]))
     assert store.newest_summary() == second
+    assert store.newest_summary(T0) == first
 
 
 def test_what_the_broker_refused_is_counted_once_with_where_the_log_was_read_to(store: SqlStore) -> None:
@@ -253,6 +253,7 @@ def test_what_the_broker_refused_is_counted_once_with_where_the_log_was_read_to(
     store.record_refusals(T0 + 2, [(310, refusal)], 400)
     assert (store.refusals_read_to(), store.refusals_total()) == (400, 3)
     assert store.refusals(2) == [(T0 + 2, refusal), (T0, refusal)]
+    assert (store.refusals_noticed(T0 + 1), store.refusals(9, T0 + 1)) == (2, [(T0, refusal), (T0, refusal)])
 
 
 def test_sessions_end_with_time_with_logout_and_with_the_account(store: SqlStore) -> None:
