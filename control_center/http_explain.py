@@ -222,7 +222,7 @@ def explain_routes(context: Context) -> APIRouter:
         messages: Annotated[int, Query(ge=0, le=LISTED_MAX, description="Messages listed")] = MESSAGES_LISTED,
     ) -> ExplainAnswer:
         question = Question(kpi, unit or context.catalogue.place.code, _moment(at), messages)
-        if context.settings.replay is not None or lineages is None:
+        if lineages is None:
             # It works a number out again from all that has come by now, not from what had come then.
             vi, en = "đang phát lại: hãy hỏi ở màn hình đang chạy", "this is a replay: ask the running centre, with at="
             raise fault(409, vi, en)
