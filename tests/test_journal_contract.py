@@ -77,13 +77,16 @@ class KafkaShelf:
             await handle.close()
 
 
+def shelf_of(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """The shelf that a fixture's parameter names."""
+    if request.param == "kafka":
+        return KafkaShelf(request.getfixturevalue("kafka_server").address)
+    return SqliteShelf(tmp_path)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.long)])
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    made: Shelf
-    if request.param == "kafka":
-        made = KafkaShelf(request.getfixturevalue("kafka_server").address)
-    else:
-        made = SqliteShelf(tmp_path)
+    made = shelf_of(request, tmp_path)
     yield made
     await made.close()
 

@@ -9,7 +9,7 @@ import pytest
 from mqtt_brokers import Broker, Publisher, start_mosquitto
 from servers import Absent
 from small_world import A, B, C, catalogue, nothing, senml
-from test_journal_contract import PARTITIONS, KafkaShelf, Shelf, SqliteShelf
+from test_journal_contract import PARTITIONS, Shelf, shelf_of
 
 from sensors.batch import decode
 from sensors.journal import JournalReader, Record
@@ -35,11 +35,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture(params=["sqlite", "kafka"])
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
-    made: Shelf
-    if request.param == "kafka":
-        made = KafkaShelf(request.getfixturevalue("kafka_server").address)
-    else:
-        made = SqliteShelf(tmp_path)
+    made = shelf_of(request, tmp_path)
     yield made
     await made.close()
 
