@@ -8,6 +8,7 @@ the missing message arrives late after all. Numbers that begin again (a device t
 wrapped) open a new numbering; what went missing between two numberings cannot be known.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import msgspec
@@ -162,10 +163,9 @@ class Numbering:
 
     def pack(self, spans: Sequence[tuple[int, int]]) -> list[tuple[bytes, list[tuple[int, list[Gap]]]]]:
         """Spans of sources (first, behind the last) for the checkpoint; gaps by the source's place in its span."""
+        holed = sorted(self.gaps)  # few have any: to ask each source would cost more than all the rest
         gaps = [
-            [(source - first, self.gaps[source]) for source in range(first, last) if source in self.gaps]
-            if self.gaps
-            else []
+            [(source - first, self.gaps[source]) for source in holed[bisect_left(holed, first) : bisect_left(holed, last)]]
             for first, last in spans
         ]
         return list(zip(self._columns.pack(spans), gaps, strict=True))

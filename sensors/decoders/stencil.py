@@ -312,7 +312,7 @@ def _told(runs: _Runs, number: _Number, is_read: Flags) -> Floats:
     """One number of each message; takes those off `is_read` that are no JSON, or not exact."""
     length, whole = runs.length[number.run], runs.number[number.run]
     is_read &= (length <= RUN_MAX) & ~runs.begins_with_zero[number.run]
-    told = whole.astype(np.float64)
+    told: Floats = whole.astype(np.float64)
     if number.has_fraction:
         digits = runs.length[number.run + 1]
         # Below 10^18 together, so that it does not run over.
@@ -321,4 +321,4 @@ def _told(runs: _Runs, number: _Number, is_read: Flags) -> Floats:
         exact = whole * scale + runs.number[number.run + 1]
         is_read &= exact <= EXACT_MAX
         told = exact / scale
-    return -told if number.is_negative else told
+    return np.negative(told) if number.is_negative else told
