@@ -5,13 +5,15 @@ one bridge that writes the partition continues without gaps. So the ordinals say
 received, independently of what the worker counts afterwards; the ledger compares the two.
 """
 
+import struct
+
 import msgspec
 
 MESSAGES_MAX = 500
 AGE_MS_MAX = 50
 
 
-class Batch(msgspec.Struct, array_like=True, frozen=True):
+class Batch(msgspec.Struct, frozen=True):
     """Messages of one partition, in columns of equal length.
 
     `first` is the ordinal of the first message; times are milliseconds UTC. `redelivered` holds the indices of
@@ -41,15 +43,61 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
         return self.first + len(self.topics)
 
 
+class JournaledBatch(msgspec.Struct, array_like=True, frozen=True):
+    """A batch as the journal keeps it: what the processor reads as columns is not cut up into messages on the way.
+
+    `text` are the payloads, one behind another with a newline between; `sizes` their lengths in bytes (u32 each) and
+    `received_at` times in ms UTC (i64 each), both little-endian; the others as in `Batch`.
+    """
+
+    partition: int
+    first: int
+    sealed_at: int
+    bridge: str
+    pending: int
+    topics: list[str]
+    text: bytes
+    sizes: bytes
+    received_at: bytes
+    redelivered: list[int] = []
+    arrived: int = 0
+    repeated: int = 0
+
+    @property
+    def after(self) -> int:
+        """The ordinal that the next batch of the partition starts with."""
+        return self.first + len(self.topics)
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Batch)
+_decoder = msgspec.msgpack.Decoder(JournaledBatch)
 
 
 def encode(batch: Batch) -> bytes:
     """MessagePack, array-like; stable across versions by adding fields at the end only."""
-    return _encoder.encode(batch)
+    count = len(batch.topics)
+    return _encoder.encode(
+        JournaledBatch(
+            batch.partition, batch.first, batch.sealed_at, batch.bridge, batch.pending, batch.topics,
+            b"\n".join(batch.payloads), struct.pack(f"<{count}I", *map(len, batch.payloads)),
+            struct.pack(f"<{count}q", *batch.received_at), batch.redelivered, batch.arrived, batch.repeated,
+        )
+    )  # fmt: skip
+
+
+def journaled(record: bytes) -> JournaledBatch:
+    """What `encode` made, in columns; raises msgspec.MsgspecError on bytes that no bridge wrote."""
+    return _decoder.decode(record)
 
 
 def decode(record: bytes) -> Batch:
-    """The inverse of `encode`; raises msgspec.MsgspecError on bytes that no bridge wrote."""
-    return _decoder.decode(record)
+    """The inverse of `encode`, message by message; raises as `journaled` does."""
+    kept = _decoder.decode(record)
+    count, payloads, at = len(kept.topics), list[bytes](), 0
+    for size in struct.unpack(f"<{count}I", kept.sizes):
+        payloads.append(kept.text[at : at + size])
+        at += size + 1
+    return Batch(
+        kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending, kept.topics, payloads,
+        list(struct.unpack(f"<{count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
+    )  # fmt: skip

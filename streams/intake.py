@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensors import batch as batches
+from sensors.batch import JournaledBatch
 from sensors.decoders import cloudevents, senml
 from sensors.decoders.packs import PackDecoder
 from sensors.errors import MessageRejected
 from sensors.kind import Kind
+from sensors.payloads import Payloads
 from sensors.reading import DeskEvent, Pack
 from streams.beat import Rejection
 from streams.catalogue import Catalogue
@@ -78,16 +79,16 @@ class Intake:
 
     def clear(self) -> None:
         """The next beat begins: nothing is held."""
-        self._batches: list[tuple[int, int, batches.Batch]] = []
+        self._batches: list[tuple[int, int, JournaledBatch]] = []
         self.pending = 0
         self.gap = 0
-        self.bridges: dict[str, batches.Batch] = {}
+        self.bridges: dict[str, JournaledBatch] = {}
         self.new_keys: dict[int, list[int]] = {}
         self.rejections: list[Rejection] = []
         self.readings_rejected = 0
         self._arrived: set[tuple[int, int]] = set()
 
-    def observe(self, offset: int, batch: batches.Batch) -> None:
+    def observe(self, offset: int, batch: JournaledBatch) -> None:
         """Take one journaled batch in. Messages whose ordinals have been taken before are passed over."""
         self.bridges[batch.bridge] = batch
         skip = max(0, self.next_ordinal - batch.first)
@@ -115,10 +116,10 @@ class Intake:
         """The columns of the messages held: one entry each, in order of arrival."""
         count = self.pending
         self._topics = list(chain.from_iterable(batch.topics[skip:] for _, skip, batch in self._batches))
-        self._payloads = list(chain.from_iterable(batch.payloads[skip:] for _, skip, batch in self._batches))
-        times = chain.from_iterable(batch.received_at[skip:] for _, skip, batch in self._batches)
-        self._received = np.fromiter(times, np.int64, count)
         sizes = [len(batch.topics) - skip for _, skip, batch in self._batches]
+        self._payloads = Payloads.joined([_payloads_of(batch, skip) for _, skip, batch in self._batches])
+        times = [np.frombuffer(batch.received_at, "<i8")[skip:] for _, skip, batch in self._batches]
+        self._received = np.concatenate(times).astype(np.int64)
         self._offset = np.repeat(np.array([offset for offset, _, _ in self._batches], dtype=np.int64), sizes)
         firsts = [batch.first + skip for _, skip, batch in self._batches]
         begins = np.cumsum([0, *sizes])[:-1]
@@ -146,7 +147,7 @@ class Intake:
             mine = np.flatnonzero((routed.kind == kind) & ~routed.is_status)
             if decoder is None or not len(mine):
                 continue
-            payloads = self._payloads if len(mine) == self.pending else [self._payloads[at] for at in mine.tolist()]
+            payloads = self._payloads if len(mine) == self.pending else self._payloads.pick(mine)
             packs = decoder.decode(payloads, self._received[mine])
             plain = mine[packs.is_plain]
             left[plain] = False
@@ -311,3 +312,8 @@ class Intake:
             routed.group[message], quantity, routed.source[message], self._field[message], time, value, message,
             self._offset[message], self._judged[message], self._aside[message], self._received[message],
         )  # fmt: skip
+
+
+def _payloads_of(batch: JournaledBatch, skip: int) -> Payloads:
+    payloads = Payloads(batch.text, np.frombuffer(batch.sizes, "<u4").astype(np.int64))
+    return payloads.cut(skip, len(payloads)) if skip else payloads

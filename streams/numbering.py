@@ -165,8 +165,8 @@ class Numbering:
         """Spans of sources (first, behind the last) for the checkpoint; gaps by the source's place in its span."""
         holed = sorted(self.gaps)  # few have any: to ask each source would cost more than all the rest
         gaps = [
-            [(source - first, self.gaps[source]) for source in holed[bisect_left(holed, first) : bisect_left(holed, last)]]
-            for first, last in spans
+            [(at - begin, self.gaps[at]) for at in holed[bisect_left(holed, begin) : bisect_left(holed, end)]]
+            for begin, end in spans
         ]
         return list(zip(self._columns.pack(spans), gaps, strict=True))
 

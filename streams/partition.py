@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from sensors import batch as batches
+from sensors.batch import JournaledBatch, journaled
 from sensors.journal import Record
 from streams.alert import Alert, AlertStep, Command
 from streams.alert_life import AlertBook
@@ -59,7 +59,7 @@ class Beat:
     alerts: list[Alert] = field(default_factory=list)
     steps: list[AlertStep] = field(default_factory=list)
     silent: dict[str, int] | None = None
-    bridges: dict[str, batches.Batch] = field(default_factory=dict)
+    bridges: dict[str, JournaledBatch] = field(default_factory=dict)
     totals: Counts = field(default_factory=Counts)
     numbered: tuple[int, int, int] = (0, 0, 0)
     offset: int = 0
@@ -175,7 +175,7 @@ class Partition:
         """Take one journal record in; records before the checkpoint are passed over."""
         if record.offset < self.offset:
             return
-        self._intake.observe(record.offset, batches.decode(record.batch))
+        self._intake.observe(record.offset, journaled(record.batch))
         self.offset = record.offset + 1
 
     def command(self, command: Command, now: int) -> None:

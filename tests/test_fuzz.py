@@ -27,6 +27,7 @@ from sensors.decoders.senml import CLOCK_NOT_SET_BEFORE_MS, FUTURE_ALLOWED_MS, N
 from sensors.errors import DETAIL_MAX, MessageRejected, Reason
 from sensors.journal import Record
 from sensors.kind import Kind, Status
+from sensors.payloads import Payloads
 from sensors.reading import DeskEvent, Pack, Reading
 from sensors.topic import Topic, parse, partition_of
 from simulators.payload import Message
@@ -183,7 +184,7 @@ FAST = {kind.id: PackDecoder(kind) for kind in KINDS.values() if kind.format == 
 
 def agree(payloads: list[bytes], received: list[int], kind: Kind) -> int:
     """What the fast way says of messages is what the slow way says; returns how many were plain enough for it."""
-    packs = FAST[kind.id].decode(payloads, np.array(received, dtype=np.int64))
+    packs = FAST[kind.id].decode(Payloads.of(payloads), np.array(received, dtype=np.int64))
     names = list(kind.quantities)
     found: list[list[tuple[str, int, float]]] = [[] for _ in payloads]
     rows = zip(packs.message.tolist(), packs.quantity.tolist(), packs.time.tolist(), packs.value.tolist(), strict=True)

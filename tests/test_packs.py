@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sensors.decoders import senml
 from sensors.decoders.packs import CHUNK, PackDecoder
 from sensors.errors import MessageRejected
+from sensors.payloads import Payloads
 from sensors.toml_definitions import load_kinds
 
 KIND = load_kinds()["traffic"]
@@ -20,7 +21,7 @@ NAMES = list(KIND.quantities)
 
 def decoded(payloads: list[bytes]) -> list[list[tuple[str, int, float]] | None]:
     """For each message its readings, or None where it is left to `senml.decode`."""
-    packs = DECODER.decode(payloads, np.full(len(payloads), NOW, np.int64))
+    packs = DECODER.decode(Payloads.of(payloads), np.full(len(payloads), NOW, np.int64))
     found: list[list[tuple[str, int, float]] | None] = [[] if plain else None for plain in packs.is_plain.tolist()]
     for message, quantity, time, value in zip(*(column.tolist() for column in packs[2:]), strict=True):
         told = found[message]
@@ -31,7 +32,7 @@ def decoded(payloads: list[bytes]) -> list[list[tuple[str, int, float]] | None]:
 
 def assert_equal_to_the_slow_way(payloads: list[bytes]) -> int:
     """How many were plain."""
-    packs = DECODER.decode(payloads, np.full(len(payloads), NOW, np.int64))
+    packs = DECODER.decode(Payloads.of(payloads), np.full(len(payloads), NOW, np.int64))
     for payload, told, number in zip(payloads, decoded(payloads), packs.number.tolist(), strict=True):
         if told is not None:
             pack = senml.decode(payload, NOW, KIND)

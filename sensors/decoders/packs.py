@@ -24,6 +24,7 @@ from sensors.decoders.senml import (
 )
 from sensors.decoders.stencil import ROWS_MAX, Part, Stencils, Told
 from sensors.kind import Kind
+from sensors.payloads import Payloads
 
 CHUNK = 250
 """Messages decoded by one call: one that is broken sends its whole chunk the slow way."""
@@ -79,9 +80,9 @@ class PackDecoder:
         self._low = np.array([quantity.low for quantity in quantities] + [np.nan])
         self._high = np.array([quantity.high for quantity in quantities] + [np.nan])
 
-    def decode(self, payloads: list[bytes], received_at: Ints) -> Packs:
+    def decode(self, payloads: Payloads, received_at: Ints) -> Packs:
         """Decode what is plain of the messages received at `received_at` (ms UTC); never raises."""
-        pieces = [self._told(payloads[start : start + ROWS_MAX]) for start in range(0, len(payloads) or 1, ROWS_MAX)]
+        pieces = [self._told(payloads.cut(first, last)) for first, last in _spans(len(payloads), ROWS_MAX)]
         told = _joined(pieces)
         size = told.size
         message = np.repeat(np.arange(len(size)), size)
@@ -101,12 +102,12 @@ class PackDecoder:
             return Packs(plain, number, message, quantity, time, value)
         return Packs(plain, number, message[kept], quantity[kept], time[kept], value[kept])
 
-    def _told(self, payloads: list[bytes]) -> Told:
+    def _told(self, payloads: Payloads) -> Told:
         """What each message says: by a stencil where many are alike, else by hundreds."""
         parts, left = self._stencils.read(payloads)
         if len(left) or not parts:
-            others = payloads if not parts else [payloads[index] for index in left.tolist()]
-            chunks = [self._chunk(others[start : start + CHUNK]) for start in range(0, len(others) or 1, CHUNK)]
+            others = payloads.pick(left) if parts else payloads
+            chunks = [self._chunk(others.cut(first, last)) for first, last in _spans(len(others), CHUNK)]
             parts.append(Part(left, _joined(chunks)))
         if len(parts) == 1:
             return parts[0].told
@@ -118,7 +119,7 @@ class PackDecoder:
         joined = _joined([part.told for part in parts])
         return Told._make([size, *(column[order] for column in joined[1:])])
 
-    def _chunk(self, payloads: list[bytes]) -> Told:
+    def _chunk(self, payloads: Payloads) -> Told:
         # Taken out of the records at once: a beat's records all together are more than the processor's cache holds.
         packs = self._records(payloads)
         flat = list(chain.from_iterable(packs))
@@ -133,17 +134,17 @@ class PackDecoder:
             np.fromiter([one.v for one in flat], np.float64, count),
         )
 
-    def _records(self, payloads: list[bytes]) -> list[list[Record]]:
+    def _records(self, payloads: Payloads) -> list[list[Record]]:
         """The records of each message; none at all where one of them is not plain JSON of its own.
 
         Lines are told apart by a newline that no payload may have itself, between a "]" and a "[": so no payload can
         pass as two, or lend a neighbour its half.
         """
-        lines = b"\n".join(payloads)
+        lines = payloads.text
         joints = len(payloads) - 1
         if (
             lines[:1] == b"[" and lines[-1:] == b"]" and lines.count(b"\n") == joints == lines.count(b"]\n[")
-            and (len(lines) <= self._bytes_max or max(map(len, payloads)) <= self._bytes_max)
+            and (len(lines) <= self._bytes_max or payloads.size.max() <= self._bytes_max)
         ):  # fmt: skip
             try:
                 packs = _decode_lines(lines)
@@ -152,6 +153,11 @@ class PackDecoder:
             if len(packs) == len(payloads):
                 return packs
         return [[]] * len(payloads)
+
+
+def _spans(count: int, most: int) -> list[tuple[int, int]]:
+    """Cut `count` into stretches of at most `most`; there is one at least."""
+    return [(first, min(first + most, count)) for first in range(0, count or 1, most)]
 
 
 def _joined(parts: list[Told]) -> Told:

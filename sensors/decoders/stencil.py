@@ -22,6 +22,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from sensors.payloads import Payloads
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -116,11 +118,15 @@ class _Runs(NamedTuple):
 
 
 class Stencil:
-    """How messages of one skeleton are read. `texts` are the lengths and numbers that some runs must have, because
-    they are part of a name."""
+    """How messages of one skeleton are read. `gaps` are the letters before each run of digits, back to the run before
+    it (of the message before, for the first one), and `tail` those behind the last, with the newline. `texts` are the
+    lengths and numbers that some runs must have, because they are part of a name."""
 
-    def __init__(self, places: Ints, records: list[_Record], texts: Mapping[int, tuple[int, int]]) -> None:
-        self._places = places
+    def __init__(
+        self, gaps: list[int], tail: int, records: list[_Record], texts: Mapping[int, tuple[int, int]]
+    ) -> None:
+        self._gaps = np.array(gaps, dtype=np.int64)
+        self._tail = tail
         self._records = records
         self._texts = texts
 
@@ -130,6 +136,8 @@ class Stencil:
         if _is_pack(sample) is None or not _is_utf8(sample):
             return None
         spans = [found.span() for found in _runs(sample)]
+        if not spans:
+            return None
         run_at = {first: run for run, (first, _) in enumerate(spans)}
         texts: dict[int, tuple[int, int]] = {}
         records = []
@@ -151,16 +159,17 @@ class Stencil:
             records.append(_Record(*places, numbers))
         if any(length > RUN_MAX for length, _ in texts.values()):
             return None
-        lengths = np.array([end - first for first, end in spans], dtype=np.int64)
-        firsts = np.array([first for first, _ in spans], dtype=np.int64)
-        return cls(firsts - np.cumsum(lengths) + lengths, records, texts)
+        tail = len(sample) + 1 - spans[-1][1]
+        ends = [-tail, *(end for _, end in spans[:-1])]
+        gaps = [first - end for (first, _), end in zip(spans, ends, strict=True)]
+        return cls(gaps, tail, records, texts)
 
     def read(self, text: bytes, count: int, width: int, longest: int) -> tuple[Flags, Told] | None:
         """Read `count` messages, one a line, that have this stencil's skeleton of `width` bytes, none over `longest`.
 
         Returns which of them are read, and what all say, good for those only; None where digits are out of place.
         """
-        runs = self._cut(text, count, width)
+        runs = self._cut(text, count)
         if runs is None:
             return None
         is_read = width + runs.length.sum(axis=0) <= longest
@@ -177,21 +186,21 @@ class Stencil:
         )
         return is_read, told
 
-    def _cut(self, text: bytes, count: int, width: int) -> _Runs | None:
+    def _cut(self, text: bytes, count: int) -> _Runs | None:
         """The runs of digits, if each message has those of the sample, and in their places."""
         padded = bytes(_BEFORE) + text
         letters = np.frombuffer(padded, dtype=np.uint8)
         is_digit = letters - ord("0") < 10
         edges = np.flatnonzero(is_digit[1:] != is_digit[:-1]) + 1
-        shape = count, len(self._places)
-        if len(edges) != 2 * count * len(self._places):
+        shape = count, len(self._gaps)
+        if len(edges) != 2 * count * len(self._gaps):
             return None
         start, end = edges[::2], edges[1::2]
         length = end - start
-        # How far a run is from its message's first letter, the digits in between left out.
-        place = (start - np.cumsum(length) + length - _BEFORE).reshape(shape)
-        place -= np.arange(count)[:, None] * (width + 1)
-        if not bool((place == self._places).all()):
+        gap = start.copy()
+        gap[1:] -= end[:-1]
+        gap[0] += self._tail - _BEFORE
+        if not bool((gap.reshape(shape) == self._gaps).all()):
             return None
         begins_with_zero = (letters[start] == ord("0")) & (length > 1)
         number = _numbers(letters, end, length)
@@ -218,7 +227,7 @@ class Stencils:
         self._known: dict[bytes, list[Stencil]] = {}
         self._rest = self._resting = 0
 
-    def read(self, payloads: list[bytes]) -> tuple[list[Part], Ints]:
+    def read(self, payloads: Payloads) -> tuple[list[Part], Ints]:
         """What can be read of these messages, and the indices of those that are left."""
         everything = np.arange(len(payloads))
         if len(payloads) < ROWS_MIN or self._resting > 0:
@@ -233,24 +242,21 @@ class Stencils:
         self._resting = self._rest
         return parts, left
 
-    def _groups(self, payloads: list[bytes]) -> list[tuple[bytes, Ints, bytes]]:
+    def _groups(self, payloads: Payloads) -> list[tuple[bytes, Ints, bytes]]:
         """The messages of each skeleton that enough of them have: the skeleton, their indices, and their lines."""
         count = len(payloads)
-        text = b"\n".join(payloads)
-        skeletons = text.translate(None, DIGITS)
+        skeletons = payloads.text.translate(None, DIGITS)
         first = skeletons[: skeletons.find(b"\n") + 1]
         if len(skeletons) == count * len(first) - 1 and skeletons == (first * count)[:-1]:
-            return [(first[:-1], np.arange(count), text)]
+            return [(first[:-1], np.arange(count), payloads.text)]
         lines = skeletons.split(b"\n")
         if len(lines) != count:
             return []  # a payload has a newline of its own
         members: dict[bytes, list[int]] = {}
         for index, line in enumerate(lines):
             members.setdefault(line, []).append(index)
-        return [
-            (skeleton, np.array(own, dtype=np.int64), b"\n".join([payloads[index] for index in own]))
-            for skeleton, own in members.items() if len(own) >= ROWS_MIN
-        ]  # fmt: skip
+        chosen = [(skeleton, np.array(own)) for skeleton, own in members.items() if len(own) >= ROWS_MIN]
+        return [(skeleton, own, payloads.pick(own).text) for skeleton, own in chosen]
 
     def _read_group(self, skeleton: bytes, message: Ints, text: bytes) -> Iterator[Part]:
         """Read messages of one skeleton, `text` being their lines, by the stencils known, and by new ones."""
