@@ -47,6 +47,17 @@ REJECTIONS_A_CHECKPOINT = 500
 """Rows kept of one second's rejections; the others are counted by their reason only: junk must not fill the disk."""
 
 
+def _advance_statement() -> sa.Update:
+    """Made once: to put so many columns together anew costs more than to execute it."""
+    table = table_of(CheckpointTable)
+    at = sa.bindparam("expected_at", type_=sa.BigInteger)
+    fence = (table.c.partition == sa.bindparam("own")) & (table.c.offset == sa.bindparam("expected"))
+    return sa.update(table).where(fence & (at.is_(None) | (table.c.at == at)))
+
+
+_ADVANCE = _advance_statement()
+
+
 class SqlCheckpoints(SqlRecovery):
     """Writes checkpoints, each behind its fence."""
 
@@ -82,10 +93,8 @@ class SqlCheckpoints(SqlRecovery):
         if checkpoint.expected < 0:
             fresh = self._insert(table).values(partition=checkpoint.partition, **row).on_conflict_do_nothing()
             return connection.execute(fresh.returning(table.c.partition)).first() is not None
-        mine = (table.c.partition == checkpoint.partition) & (table.c.offset == checkpoint.expected)
-        if checkpoint.expected_at is not None:
-            mine &= table.c.at == checkpoint.expected_at
-        return connection.execute(sa.update(table).where(mine).values(row)).rowcount == 1
+        fence = {"own": checkpoint.partition, "expected": checkpoint.expected, "expected_at": checkpoint.expected_at}
+        return connection.execute(_ADVANCE, row | fence).rowcount == 1
 
     def _write_state(self, connection: Connection, checkpoint: Checkpoint) -> None:
         number = checkpoint.partition
