@@ -4,6 +4,9 @@ State-based: for each window the newest share of each partition counts, so a sha
 after a crash, changes nothing.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import msgspec
 import numpy as np
 
@@ -53,16 +56,31 @@ def standing_values(packed: bytes) -> list[Value]:
     return msgspec.msgpack.decode(packed, type=_Standing).values
 
 
+@dataclass
+class _Window:
+    """By partition, its newest share of a window and the beat on which it was told; `spoken_at`: by anybody, last."""
+
+    shares: dict[int, Share] = field(default_factory=dict)
+    beats: dict[int, int] = field(default_factory=dict)
+    spoken_at: int = 0
+
+    def take(self, share: Share, is_patch: bool, beat: int) -> None:
+        before = self.shares.get(share.partition)
+        self.shares[share.partition] = amended(before, share) if before is not None and is_patch else share
+        self.beats[share.partition] = beat
+
+    def is_written(self, written: Mapping[int, int]) -> bool:
+        """Whether committed checkpoints have every share, given the last beat that is written of each partition."""
+        return all(beat <= written.get(partition, 0) for partition, beat in self.beats.items())
+
+
 class RollUp:
     """The merged windows of districts and the whole place, with their own alerts and checkpoint."""
 
     def __init__(self, catalogue: Catalogue, recovered: Recovered, now: int) -> None:
         self._catalogue = catalogue
-        self._shares: dict[tuple[str, int], dict[int, Share]] = {}
-        self._told: dict[tuple[str, int], int] = {}
-        # By window and partition, the beat on which the share was told; by partition, the last beat that is written.
-        self._beats_told: dict[tuple[str, int], dict[int, int]] = {}
-        self._written: dict[int, int] = {}
+        self._windows: dict[tuple[str, int], _Window] = {}
+        self._written: dict[int, int] = {}  # by partition, the last beat that is written
         self._committed_at = recovered.at
         self._dirty: set[tuple[str, int]] = set()
         self._closed: dict[tuple[str, str, int], Closed] = {}
@@ -90,7 +108,7 @@ class RollUp:
     def unknown(self, partials: list[Partial]) -> list[tuple[str, int]]:
         """The windows (KPI, end) among these that it holds no share of: `restore` them first."""
         keys = {(partial.kpi, partial.end) for partial in partials if partial.kpi in self._catalogue.kpis}
-        return sorted(keys - self._shares.keys())
+        return sorted(keys - self._windows.keys())
 
     def restore(self, partials: list[Partial], values: list[Value], now: int) -> None:
         """Take back what the database has of windows: shares of all partitions, and what was said of them."""
@@ -107,13 +125,10 @@ class RollUp:
         for partial in partials:
             if partial.kpi not in self._catalogue.kpis:
                 continue
-            share = unpack_share(partial)
             key = (partial.kpi, partial.end)
-            shares = self._shares.setdefault(key, {})
-            before = shares.get(share.partition)
-            shares[share.partition] = amended(before, share) if before is not None and partial.is_patch else share
-            self._told[key] = now
-            self._beats_told.setdefault(key, {})[share.partition] = beat
+            window = self._windows.setdefault(key, _Window())
+            window.take(unpack_share(partial), partial.is_patch, beat)
+            window.spoken_at = now
             self._dirty.add(key)
 
     def report(self, report: Report, now: int) -> None:
@@ -161,7 +176,7 @@ class RollUp:
 
     def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
         kpi = self._catalogue.kpis[kpi_id]
-        catalogue, shares = self._catalogue, list(self._shares[kpi_id, end].values())
+        catalogue, shares = self._catalogue, list(self._windows[kpi_id, end].shares.values())
         named = [catalogue.unit_index.get(unit, -1) for share in shares for unit in share.units]
         known_units = np.flatnonzero(np.array(named, dtype=np.int64) >= 0)
         if not len(known_units):
@@ -224,14 +239,10 @@ class RollUp:
         self._kept_house_at = now
         # While the database takes nothing, it could not give back what is forgotten here.
         before = min(now - KEPT_MS, self._committed_at)
-        for key in [key for key, at in self._told.items() if at <= before and self._is_written(key)]:
-            del self._told[key], self._shares[key], self._beats_told[key]
-        ends = set(self._shares)
-        self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in ends}
-
-    def _is_written(self, key: tuple[str, int]) -> bool:
-        """Whether committed checkpoints have every partition's share of a window."""
-        return all(beat <= self._written.get(partition, 0) for partition, beat in self._beats_told[key].items())
+        for key, window in list(self._windows.items()):
+            if window.spoken_at <= before and window.is_written(self._written):
+                del self._windows[key]
+        self._closed = {key: closed for key, closed in self._closed.items() if (key[0], key[2]) in self._windows}
 
     def committed(self, at: int) -> None:
         """The roll-up's own checkpoint of the beat `at` has been written."""
