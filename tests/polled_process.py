@@ -12,6 +12,8 @@ from typing import Any
 from servers import HOST
 from websockets.sync.client import connect
 
+from streams.fault import STALE_MS
+
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -76,7 +78,9 @@ class Polled(ABC):
             frame = json.loads(socket.recv(10))
             while frame["t"] != "d":
                 frame = json.loads(socket.recv(10))
-        return {key[2:]: value for key, value in frame["d"].items() if key.startswith("f:")}
+        faults = {key[2:]: value for key, value in frame["d"].items() if key.startswith("f:")}
+        # As a wall's page does: what a process that died has left behind is not believed for long.
+        return {what: fault for what, fault in faults.items() if time.time() * 1000 - fault["at"] <= STALE_MS}
 
     def until(self, holds: Callable[[], Any], words: str, deadline_s: float | None = None) -> Any:
         allowed_s = self.deadline_s if deadline_s is None else deadline_s

@@ -21,7 +21,7 @@ from sensors.batch import Batch, decode
 from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import JournalReader, JournalWriter
 from sensors.kafka_journal import RECORDS_MAX, TAIL, KafkaJournalReader, KafkaJournalWriter
-from sensors.kafka_topics import BYTES_MAX, create_topics
+from sensors.kafka_topics import BYTES_MAX, create_topics, translated
 from sensors.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
@@ -464,6 +464,11 @@ async def test_kafka_is_overtaken_unread_where_too_much_stands_between(kafka: Ka
         await one.append([batch(0, 0, b"a")])
     await one.next_ordinals()
     await one.append([batch(0, 1, b"a")])
+
+
+async def test_an_error_of_kafka_s_that_has_no_words_is_told_by_its_name() -> None:
+    with pytest.raises(Unavailable, match=r"^Kafka at kafka:9092: TimeoutError$"), translated("kafka:9092"):
+        raise TimeoutError
 
 
 @pytest.mark.long
