@@ -18,11 +18,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
+import pytest
 
 HOST = "127.0.0.1"
 DEADLINE_S = 60.0
@@ -131,6 +133,19 @@ class RedisServer(Server):
     @property
     def url(self) -> str:
         return f"redis://{self.address}/0"
+
+
+@contextmanager
+def running(start: Callable[[], S]) -> Iterator[S]:
+    """A server as long as it is needed; skips the test where it is Absent, in words that say what to install."""
+    try:
+        server = start()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    try:
+        yield server
+    finally:
+        server.remove()
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -22,7 +23,7 @@ from cluster_processes import (
     start_cluster_redis,
 )
 from disasters import Scene, write_rule
-from servers import Absent, PostgresServer, Server
+from servers import PostgresServer, Server, running
 from small_disk import Disk, small_disk
 
 from sensors.kafka_journal import TOPIC
@@ -86,13 +87,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "postgres": stack.enter_context(small_disk(root / "postgres", DATABASE_MB)),
             "kafka": stack.enter_context(small_disk(root / "kafka", KAFKA_MB)),
         }
-        try:
-            stack.callback((broker := start_cluster_broker()).remove)
-            stack.callback((kafka := start_cluster_kafka(disks["kafka"].folder / "log")).remove)
-            stack.callback((postgres := start_cluster_postgres(disks["postgres"].folder)).remove)
-            stack.callback((redis := start_cluster_redis()).remove)
-        except Absent as absent:
-            pytest.skip(str(absent))
+        broker = stack.enter_context(running(start_cluster_broker))
+        kafka = stack.enter_context(running(partial(start_cluster_kafka, disks["kafka"].folder / "log")))
+        postgres = stack.enter_context(running(partial(start_cluster_postgres, disks["postgres"].folder)))
+        redis = stack.enter_context(running(start_cluster_redis))
         cluster = Cluster(folder, broker, kafka, postgres, redis, write_rule(folder / "definitions"))
         stack.callback(cluster.stop)
         cluster.start_bridge(PARTITIONS)

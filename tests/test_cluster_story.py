@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cluster_processes import (
     start_cluster_redis,
 )
 from mqtt_brokers import Publisher
-from servers import Absent
+from servers import running
 
 pytestmark = pytest.mark.long
 
@@ -28,27 +28,18 @@ MESSAGES = 8_000
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    servers = []
-    made = None
     folder.mkdir()
-    try:
-        for start in (start_cluster_broker, start_cluster_kafka, start_cluster_postgres, start_cluster_redis):
-            try:
-                servers.append(start())
-            except Absent as absent:
-                pytest.skip(str(absent))
+    with ExitStack() as stack:
+        starts = (start_cluster_broker, start_cluster_kafka, start_cluster_postgres, start_cluster_redis)
+        servers = [stack.enter_context(running(start)) for start in starts]
         made = Cluster(folder, *servers)  # type: ignore[arg-type]
+        stack.callback(made.stop)
         made.start_bridge(PARTITIONS)
         made.start_worker("worker-1", PARTITIONS)
         made.start_worker("worker-2", PARTITIONS)
         made.start_gateway(PARTITIONS)
         made.ready()
         yield made
-    finally:
-        if made is not None:
-            made.stop()
-        for server in reversed(servers):
-            server.remove()
 
 
 def run(folder: Path, start: int, disaster: Callable[[Cluster], None] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from servers import Absent, Server, free_port, start_kafka
+from servers import Server, free_port, running, start_kafka
 
 from sensors.batch import Batch, decode
 from sensors.errors import Overtaken, SettingsError, Unavailable
@@ -483,12 +483,8 @@ async def test_kafka_is_unavailable_where_nothing_listens() -> None:
 @pytest.fixture
 def mortal_kafka() -> Iterator[Server]:
     """A Kafka of the test's own, to be stopped and killed."""
-    try:
-        server = start_kafka()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    yield server
-    server.remove()
+    with running(start_kafka) as server:
+        yield server
 
 
 @pytest.mark.long
