@@ -70,10 +70,17 @@ def run(folder: Path, start: int, disaster: Callable[[Cluster], None] | None = N
         return {"ledger": ledger, "windows": {scope: windows(scope) for scope in [*UNITS, "22"]}}
 
 
+def kill_once_it_works(made: Cluster) -> None:
+    """kill -9 of worker-1 when it has partitions: the other may have been ready, and all of it, seconds before."""
+    log = made.folder / "worker-1.log"
+    made.until(lambda: "partition recovered" in log.read_text(), "worker-1 has partitions")
+    made.kill("worker-1")
+
+
 def test_two_workers_one_killed_in_mid_load_give_the_figures_of_an_undisturbed_run(tmp_path: Path) -> None:
     start = int(time.time()) // 300 * 300 - 80
     undisturbed = run(tmp_path / "undisturbed", start)
-    disturbed = run(tmp_path / "disturbed", start, lambda made: made.kill("worker-1"))
+    disturbed = run(tmp_path / "disturbed", start, kill_once_it_works)
     assert disturbed["windows"] == undisturbed["windows"]
     # Both worked, and the one that was left took over the other's partitions.
     logs = [(tmp_path / "disturbed" / f"worker-{number}.log").read_text() for number in (1, 2)]
