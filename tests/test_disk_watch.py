@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -36,7 +38,8 @@ from streams.disk_watch import (
     journal_source,
     waits_source,
 )
-from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, Seen, What, changes, fold, standing
+from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, WORDS, Seen, What, changes, fold, standing
+from streams.faust_worker import ClusterWorker
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -142,6 +145,12 @@ def test_the_gravest_stands_first_and_what_was_said_long_ago_is_not_believed() -
     assert standing(values, NOW + STALE_MS + 1) == []
 
 
+def test_the_pages_tell_the_same_faults_in_the_same_order() -> None:
+    script = Path(__file__).parent.parent / "control_center" / "static" / "fault_strip.js"
+    order = script.read_text().partition("const ORDER = [")[2].partition("]")[0]
+    assert re.findall(r'"(\w+)"', order) == list(WORDS) == list(get_args(What))
+
+
 # What sees it
 
 
@@ -161,6 +170,24 @@ def test_a_bridge_is_silent_when_not_even_its_heartbeat_reaches_the_journal() ->
     assert look(NOW + BRIDGE_SILENT_MS + 1) == {"bridge_silent": Seen()}
     newest = NOW + BRIDGE_SILENT_MS
     assert look(NOW + BRIDGE_SILENT_MS + 1) == {}
+
+
+def test_a_worker_of_the_cluster_listens_for_the_bridge_where_it_reads_the_first_partition(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, now = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), NOW
+        store.migrate()
+        worker = ClusterWorker(
+            catalogue(), store, MemoryLive("epoch"), "127.0.0.1:9", 2, lambda: now, data_folder=str(tmp_path)
+        )
+        look = bridge_source(worker.heard, started=NOW)
+        await worker.engine.own(1)
+        now += BRIDGE_SILENT_MS + 1
+        assert look(now) == {}, "that is for the worker to say that has the other partition"
+        await worker.engine.own(0)
+        assert look(now) == {"bridge_silent": Seen()}
+        store.close()
+
+    asyncio.run(story())
 
 
 def test_a_journal_is_slow_when_its_newest_record_is_old_already_when_it_is_first_seen() -> None:
