@@ -56,20 +56,16 @@ def parse_share(text: str) -> tuple[int, int]:
 async def open_journal(url: str, partitions: int) -> JournalWriter:
     """The journal by its URL, waiting for one that cannot be had yet; raises SettingsError for a wrong one."""
     scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and rest.startswith("/"):
-        path, limits = Path(rest[1:]), limits_of()
-        while True:
-            try:
-                return SqliteJournal.open(path, partitions, gauge=DiskGauge(path.parent, limits))
-            except Unavailable as reason:
-                log.warning("the journal cannot be opened now", reason=str(reason))
-                await asyncio.sleep(WAIT_S)
-    if scheme != "kafka" or not rest:
+    if (scheme != "sqlite" or not rest.startswith("/")) and (scheme != "kafka" or not rest):
         raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
+    path, limits = Path(rest[1:]), limits_of()
     while True:
         try:
-            return await KafkaJournalWriter.open(rest, partitions=partitions)
-        except Unavailable:
+            if scheme == "kafka":
+                return await KafkaJournalWriter.open(rest, partitions=partitions)
+            return SqliteJournal.open(path, partitions, gauge=DiskGauge(path.parent, limits))
+        except Unavailable as reason:
+            log.warning("the journal cannot be opened now", reason=str(reason))
             await asyncio.sleep(WAIT_S)
 
 

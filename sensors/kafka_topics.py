@@ -71,4 +71,4 @@ def translated(servers: str) -> Iterator[None]:
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(f"Kafka at {servers}: {error or type(error).__name__}") from error
+        raise Unavailable(f"Kafka at {servers}: {str(error) or type(error).__name__}") from error

@@ -22,7 +22,7 @@ from streams.alert import Command
 from streams.beat import Counts
 from streams.catalogue import Catalogue, reach_ms
 from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
-from streams.fault import What
+from streams.fault import WAITS_MS, What
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -263,9 +263,7 @@ class Engine:
         for due in (beaten_at + QUICK_BEAT_S, beaten_at + BEAT_S):
             if not self._wake.is_set() and not stop.is_set():
                 waits = [asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.wait())]
-                await asyncio.wait(
-                    waits, timeout=max(0.0, due - loop.time()), return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait(waits, timeout=max(0.0, due - loop.time()), return_when=asyncio.FIRST_COMPLETED)
                 for wait in waits:
                     wait.cancel()
             if any(held.state.pending for held in self._held.values()):
@@ -363,11 +361,15 @@ class Engine:
         if self._roll_up_checkpoint is not None:
             checkpoints.append(self._roll_up_checkpoint)
         if not checkpoints:
+            if not self._held and self._roll_up is None:
+                self.waits.pop("checkpoint_waits", None)  # what waited is another worker's now
             return
-        since, _ = self.waits.setdefault("checkpoint_waits", (self._clock(), ""))
+        started = self._clock()
+        since, _ = self.waits.setdefault("checkpoint_waits", (started, ""))
         try:
             committed = await asyncio.to_thread(self._store.commit_all, checkpoints)
-            self.waits.pop("checkpoint_waits", None)
+            if self._clock() - started < WAITS_MS:
+                self.waits.pop("checkpoint_waits", None)  # else the next one will be as slow: all of them are one wait
         except Unavailable as reason:
             self.waits["checkpoint_waits"] = since, str(reason)
             log.warning("checkpoints wait", partitions=[one.partition for one in checkpoints], reason=str(reason))

@@ -5,6 +5,7 @@ written first. What a look finds is asked of `sources`: functions of the time th
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -13,14 +14,14 @@ from sensors.disk_room import DiskGauge
 from sensors.errors import Unavailable
 from sensors.mqtt_probe import MqttProbe
 from sensors.room import RESUME_FACTOR
-from streams.fault import Fault, Seen, What, changes, fold
+from streams.fault import WAITS_MS, Fault, Seen, What, changes, fold
 from streams.live import LiveStore
 
 LOOK_S = 1.0
-WAITS_MS = 3_000
-"""A transaction may wait for another's fsync; what takes longer is told."""
-
 BRIDGE_SILENT_MS = 10_000
+SLOW_MS = 2_000
+"""A heartbeat a second is at most a little over a second old when it is first seen; the rest is the journal's."""
+
 Source = Callable[[int], Mapping[What, Seen]]
 log = structlog.get_logger("faults")
 
@@ -104,6 +105,24 @@ def bridge_source(newest: Callable[[], int | None], started: int) -> Source:
             return {"journal_waits": Seen(detail=str(reason))}
         silent_ms = now - max(heard or 0, started)
         return {"bridge_silent": Seen()} if silent_ms > BRIDGE_SILENT_MS else {}
+
+    return look
+
+
+def journal_source(newest: Callable[[], int | None], started: int) -> Source:
+    """How old the journal's newest record is when it is first seen: what a slow disk's sync took is in that.
+
+    Slow until a record is young again. What was sealed before `started` (ms UTC) is not judged.
+    """
+    judged, is_slow = started, False
+
+    def look(now: int) -> Mapping[What, Seen]:
+        nonlocal judged, is_slow
+        with contextlib.suppress(Unavailable):  # `bridge_source` tells it
+            heard = newest() or 0
+            if heard > judged:
+                judged, is_slow = heard, now - heard >= SLOW_MS
+        return {"journal_slow": Seen()} if is_slow else {}
 
     return look
 

@@ -13,11 +13,15 @@ What = Literal[
     "disk_full",         # nothing more is journaled or acknowledged until there is room
     "broker_deaf",       # the embedded broker does not acknowledge what is published to it
     "journal_waits",     # the engine cannot open or read the journal
+    "journal_slow",      # what the bridge journals is kept seconds later, and acknowledged as late
     "checkpoint_waits",  # the database does not take checkpoints: figures are live, and not kept
     "bridge_silent",     # nothing has been journaled for a while, not even the bridge's heartbeat
     "disk_low",          # nearly full: a warning, everything still works
 ]  # fmt: skip
 """The gravest first: the order in which people are told."""
+
+WAITS_MS = 3_000
+"""A transaction may wait for another's fsync; what takes longer is told."""
 
 AGAIN_MS = 5_000
 STALE_MS = 15_000
@@ -34,6 +38,7 @@ WORDS: dict[What, Words] = {
     "disk_full": Words("Đĩa đầy: ngừng xác nhận", "Disk full: acknowledging stopped"),
     "broker_deaf": Words("Máy chủ MQTT không xác nhận", "MQTT broker does not acknowledge"),
     "journal_waits": Words("Không đọc được nhật ký thông điệp", "Message journal cannot be read"),
+    "journal_slow": Words("Nhật ký thông điệp ghi chậm", "Message journal is slow"),
     "checkpoint_waits": Words("Không ghi được cơ sở dữ liệu", "Database takes no checkpoints"),
     "bridge_silent": Words("Cầu nối MQTT im lặng", "MQTT bridge is silent"),
     "disk_low": Words("Đĩa sắp đầy", "Disk nearly full"),

@@ -33,6 +33,9 @@ CHANNEL_MAX = 64
 TRIM_S = 600.0
 REPORTS_TOPIC = "ioc.partials"
 CATCH_UP_S = 1.0
+HEARTBEATS = 0
+"""The first bridge, or the only one, tells this partition every second that it is there."""
+
 
 log = structlog.get_logger("worker")
 _decode_report = msgspec.msgpack.Decoder(Report).decode
@@ -165,14 +168,37 @@ class ClusterWorker:
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_partitions_assigned.connect(self._assigned)
         self._topic = topic
+        self._clock = clock
+        self._heard_at = clock()
+        self._is_taking = False
         self._behind: dict[Any, int | None] = {}
+
+    def heard(self) -> int:
+        """When the journal last told of the first bridge, by this worker's clock (ms UTC).
+
+        Now, while another worker reads that partition, or this one is not waiting for a record but for its database.
+        """
+        is_listening = HEARTBEATS in self.engine.owned and not self._is_taking
+        return self._heard_at if is_listening else self._clock()
 
     async def _observe(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            message = event.message
-            record = Record(message.partition, message.offset, event.value)
-            if not await self.engine.observe(record, _acknowledging(event)):
-                await self._go_back(message.tp)
+            started = self._clock()
+            self._is_taking = True
+            try:
+                await self._take(event)
+            finally:
+                self._is_taking = False
+            ended = self._clock()
+            # What the database took is nobody's silence.
+            listened_to = min(self._heard_at + ended - started, ended)
+            self._heard_at = ended if event.message.partition == HEARTBEATS else listened_to
+
+    async def _take(self, event: Any) -> None:
+        message = event.message
+        record = Record(message.partition, message.offset, event.value)
+        if not await self.engine.observe(record, _acknowledging(event)):
+            await self._go_back(message.tp)
 
     async def _go_back(self, place: Any) -> None:
         """Have Kafka tell again from where the partition stands: what is between was lost on the way to us.
@@ -225,6 +251,7 @@ class ClusterWorker:
 
     async def _assigned(self, app: Any, assigned: set[Any], **_: Any) -> None:
         self._drop(assigned)
+        self._heard_at = self._clock()
         for place in assigned:
             if place.topic == self._topic:
                 await self.engine.own(place.partition)
@@ -240,8 +267,12 @@ class ClusterWorker:
                 self.engine.disown(ROLL_UP)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
-        await create_topics(self._servers, self._topics)
+        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`.
+
+        A Kafka that cannot be had yet is waited for: a worker that ended could tell nobody why nothing moves.
+        """
+        if not await self._made_topics(stop):
+            return
         self.app.finalize()
         await self.app.start()
         beats = asyncio.create_task(self.engine.run(stop))
@@ -254,6 +285,22 @@ class ClusterWorker:
         finally:
             catch_up.cancel()
             await self.app.stop()
+
+    async def _made_topics(self, stop: asyncio.Event) -> bool:
+        """False when the end comes before Kafka does."""
+        since = self._clock()
+        self.engine.waits["journal_waits"] = since, ""
+        while not stop.is_set():
+            try:
+                await create_topics(self._servers, self._topics)
+                del self.engine.waits["journal_waits"]
+                return True
+            except Unavailable as reason:
+                log.warning("the journal cannot be opened now", reason=str(reason))
+                self.engine.waits["journal_waits"] = since, str(reason)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), CATCH_UP_S)
+        return False
 
 
 def _acknowledging(event: Any) -> Callable[[], Awaitable[None]]:

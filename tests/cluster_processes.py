@@ -38,20 +38,21 @@ def start_cluster_broker() -> Server:
     return _retried(start)
 
 
-def start_cluster_kafka() -> Server:
-    """Kafka by the cluster's own kafka.properties, but for its addresses and folders."""
+def start_cluster_kafka(logs: Path | None = None) -> Server:
+    """Kafka by the cluster's own kafka.properties, but for its addresses and folders; `logs` is its log folder."""
     lines = (CONFIGURATION / "kafka.properties").read_text().splitlines()
     pairs = (line.split("=", 1) for line in lines if "=" in line)
     ours = ("listeners", "advertised.listeners", "controller.quorum.voters", "log.dirs")
-    return start_kafka({name: value for name, value in pairs if name not in ours})
+    theirs = {name: value for name, value in pairs if name not in ours}
+    return start_kafka(theirs if logs is None else {**theirs, "log.dirs": str(logs)})
 
 
 def start_cluster_redis() -> RedisServer:
     return start_redis_server(CONFIGURATION / "redis.conf")
 
 
-def start_cluster_postgres() -> PostgresServer:
-    return start_postgres_server(CONFIGURATION / "postgresql.conf")
+def start_cluster_postgres(disk: Path | None = None) -> PostgresServer:
+    return start_postgres_server(CONFIGURATION / "postgresql.conf", disk)
 
 
 class Cluster(Polled):

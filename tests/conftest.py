@@ -7,9 +7,8 @@ draws new examples each time.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -17,9 +16,7 @@ from hypothesis import settings
 # With --import-mode=importlib, pytest does not put this folder on the path; the helpers beside the tests are in it.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from servers import Absent, PostgresServer, RedisServer, Server, start_kafka, start_postgres, start_redis
-
-S = TypeVar("S", bound=Server)
+from servers import PostgresServer, RedisServer, Server, running, start_kafka, start_postgres, start_redis
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
@@ -35,25 +32,19 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def kafka_server() -> Iterator[Server]:
     """A real Apache Kafka at `.address`; tests keep apart by topics and groups of their own."""
-    yield from _running(start_kafka)
+    with running(start_kafka) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A real PostgreSQL; `.new_database()` gives the URL of an empty database."""
-    yield from _running(start_postgres)
+    with running(start_postgres) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A real Redis at `.url`; a test that counts on an empty one flushes it first."""
-    yield from _running(start_redis)
-
-
-def _running(start: Callable[[], S]) -> Iterator[S]:
-    try:
-        server = start()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    yield server
-    server.remove()
+    with running(start_redis) as server:
+        yield server

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from servers import HOST
+from websockets.sync.client import connect
+
+from streams.fault import STALE_MS
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -52,6 +55,32 @@ class Polled(ABC):
 
     def ready(self) -> None:
         self.until(lambda: (self.tries("/ready") or {}).get("ready"), "it is ready")
+
+    def reasons(self) -> set[str]:
+        """What `/ready` names as a fault or a warning: by its name, or in English; it answers 503 with a fault."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        try:
+            connection.request("GET", "/ready")
+            answer = connection.getresponse()
+            told, status = json.loads(answer.read()), answer.status
+        except OSError:
+            return {"nobody answers"}
+        finally:
+            connection.close()
+        assert status == (503 if told["reasons"] else 200)
+        assert all(one["vi"] and one["en"] for one in told["reasons"] + told["warnings"])
+        return {one.get("what", one["en"]) for one in told["reasons"] + told["warnings"]}
+
+    def on_the_wall(self) -> dict[str, Any]:
+        """The centre's own faults that a wall is shown which comes now, by the live channel."""
+        with connect(f"ws://{HOST}:{self.port}/live?wall=overview", proxy=None, compression=None) as socket:
+            socket.send(json.dumps({"t": "hello", "v": 1, "epoch": "", "seq": 0}))
+            frame = json.loads(socket.recv(10))
+            while frame["t"] != "d":
+                frame = json.loads(socket.recv(10))
+        faults = {key[2:]: value for key, value in frame["d"].items() if key.startswith("f:")}
+        # As a wall's page does: what a process that died has left behind is not believed for long.
+        return {what: fault for what, fault in faults.items() if time.time() * 1000 - fault["at"] <= STALE_MS}
 
     def until(self, holds: Callable[[], Any], words: str, deadline_s: float | None = None) -> Any:
         allowed_s = self.deadline_s if deadline_s is None else deadline_s

@@ -18,11 +18,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
+import pytest
 
 HOST = "127.0.0.1"
 DEADLINE_S = 60.0
@@ -133,6 +135,19 @@ class RedisServer(Server):
         return f"redis://{self.address}/0"
 
 
+@contextmanager
+def running(start: Callable[[], S]) -> Iterator[S]:
+    """A server as long as it is needed; skips the test where it is Absent, in words that say what to install."""
+    try:
+        server = start()
+    except Absent as absent:
+        pytest.skip(str(absent))
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
 def free_port() -> int:
     """A loopback port that nobody has, below those that the kernel gives to outgoing connections."""
     while True:
@@ -159,10 +174,13 @@ def start_kafka(settings: Mapping[str, str] | None = None) -> Server:
     return _retried(lambda: _start_kafka(java, jars, settings or {}))
 
 
-def start_postgres(config: Path | None = None) -> PostgresServer:
-    """A fresh cluster of databases with PostgreSQL's own settings, fsync included, or those of a file."""
+def start_postgres(config: Path | None = None, disk: Path | None = None) -> PostgresServer:
+    """A fresh cluster of databases with PostgreSQL's own settings, fsync included, or those of a file.
+
+    Its data lie in a folder of their own, or in one on `disk`.
+    """
     binaries = _postgres_binaries()
-    return _retried(lambda: _start_postgres(binaries, config))
+    return _retried(lambda: _start_postgres(binaries, config, disk))
 
 
 def start_redis(config: Path | None = None) -> RedisServer:
@@ -192,8 +210,8 @@ def _retried(start: Callable[[], S]) -> S:
     return start()
 
 
-def _folder(name: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"ioc-{name}-"))
+def _folder(name: str, within: Path | None = None) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"ioc-{name}-", dir=within))
 
 
 def _start_kafka(java: str, jars: Path, settings: Mapping[str, str]) -> Server:
@@ -234,8 +252,8 @@ def _postgres_binaries() -> Path:
     return Path(found).parent if found else versions[-1].parent
 
 
-def _start_postgres(binaries: Path, config: Path | None) -> PostgresServer:
-    folder, port = _folder("postgres"), free_port()
+def _start_postgres(binaries: Path, config: Path | None, disk: Path | None) -> PostgresServer:
+    folder, port = _folder("postgres", disk), free_port()
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         try:

@@ -3,22 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
 from mqtt_brokers import Broker, Publisher, start_mosquitto, start_nats
 from paho.mqtt import subscribe
 from scripted_broker import ScriptedBroker, publish
-from servers import Absent
+from servers import running
 
 from sensors.batch import Batch, decode
 from sensors.errors import SettingsError, Unavailable
 from sensors.mqtt_bridge import MqttAddress, MqttBridge
+from sensors.packet import Publish
+from sensors.packing import Counts
 from sensors.paho_client import FastClient, PlainClient
 from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
 from sensors.topic import partition_of
+from streams.asyncio_signal import Signal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
@@ -28,21 +33,18 @@ UNITS = [f"{code:05d}" for code in range(6652, 6700, 5)]
 
 @pytest.fixture(scope="module", params=["nats", "mosquitto", "mosquitto, MQTT 5"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    try:
-        made = start_nats(ack_pending=1_000) if request.param == "nats" else start_mosquitto()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    made.protocol = 5 if "5" in request.param else 3  # type: ignore[attr-defined]
-    made.resends = request.param == "nats"  # type: ignore[attr-defined]
-    yield made
-    made.remove()
+    with running(partial(start_nats, 1_000) if request.param == "nats" else start_mosquitto) as made:
+        made.protocol = 5 if "5" in request.param else 3  # type: ignore[attr-defined]
+        made.resends = request.param == "nats"  # type: ignore[attr-defined]
+        yield made
 
 
 class Slow:
-    """A journal that can be made not to answer; otherwise the real one."""
+    """A journal that can be made not to answer; otherwise the real one. `appended` is raised when it has more."""
 
-    def __init__(self, journal: SqliteJournal) -> None:
+    def __init__(self, journal: SqliteJournal, appended: Signal) -> None:
         self.journal = journal
+        self.appended = appended
         self.answers = asyncio.Event()
         self.answers.set()
         self.refused = asyncio.Event()
@@ -52,12 +54,34 @@ class Slow:
             self.refused.set()
             raise Unavailable("not now")
         await self.journal.append(batches)
+        self.appended.raise_()
 
     async def next_ordinals(self) -> dict[int, int]:
         return await self.journal.next_ordinals()
 
     async def close(self) -> None:
         await self.journal.close()
+
+
+class Watched(MqttBridge):
+    """A bridge that says when something has arrived; what it does with it is the bridge's own."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.arrived = Signal()
+
+    def _on_publishes(self, publishes: list[Publish]) -> None:
+        super()._on_publishes(publishes)
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.arrived.raise_)
+
+    async def until(self, holds: Callable[[Counts], bool]) -> None:
+        """Return when the counts are so."""
+        async with asyncio.timeout(20):
+            arrived = self.arrived.next()
+            while not holds(self.counts()):
+                await arrived.wait()
+                arrived = self.arrived.next()
 
 
 class Desk:
@@ -70,11 +94,12 @@ class Desk:
         self.path = path
         self.name = name
         self.client = client
+        self.appended = Signal()
 
     @asynccontextmanager
-    async def bridge(self, share: int = 1, shares: int = 1) -> AsyncIterator[tuple[MqttBridge, Slow]]:
-        journal = Slow(SqliteJournal.open(self.path, PARTITIONS))
-        bridge = MqttBridge(
+    async def bridge(self, share: int = 1, shares: int = 1) -> AsyncIterator[tuple[Watched, Slow]]:
+        journal = Slow(SqliteJournal.open(self.path, PARTITIONS), self.appended)
+        bridge = Watched(
             MqttAddress.parse(self.broker.url), journal, now_ms, f"{self.name}-{share}", PARTITIONS, share, shares,
             UNITS, self.broker.protocol, self.client,  # type: ignore[union-attr]
         )  # fmt: skip
@@ -98,9 +123,12 @@ class Desk:
         return found
 
     async def until(self, holds: Callable[[list[Batch]], bool]) -> list[Batch]:
+        """What a bridge has journaled, once it is so; looked at whenever there is more."""
         async with asyncio.timeout(40):
+            appended = self.appended.next()
             while not holds(found := await self.batches()):
-                await asyncio.sleep(0.05)
+                await appended.wait()
+                appended = self.appended.next()
         return found
 
 
@@ -161,9 +189,7 @@ async def test_ordinals_have_no_gap_through_a_restart_of_the_bridge(desk: Desk, 
                 at = batch.after
 
 
-async def test_what_is_said_while_the_bridge_is_away_is_there_when_it_comes_back(
-    desk: Desk, device: Publisher
-) -> None:
+async def test_what_is_said_while_the_bridge_is_away_is_there_when_it_comes_back(desk: Desk, device: Publisher) -> None:
     async with desk.bridge():
         await desk.until(lambda found: any(not batch.topics for batch in found))
     await asyncio.to_thread(device.publish_all, numbered(200))
@@ -226,9 +252,8 @@ async def test_every_batch_says_how_many_messages_arrived_and_nothing_is_unaccou
         # The broker sends again what it has no answer to, while the bridge holds it.
         journal.answers.clear()
         await asyncio.to_thread(device.publish_all, numbered(100, "held"))
-        async with asyncio.timeout(20):
-            while bridge.counts().repeated == 0 and desk.broker.resends:  # type: ignore[union-attr]
-                await asyncio.sleep(0.05)
+        if desk.broker.resends:  # type: ignore[union-attr]
+            await bridge.until(lambda counts: counts.repeated > 0)
         journal.answers.set()
         batches = await desk.until(lambda found: len(payloads(found)) >= 400 and not found[-1].pending)
     assert_accounted(batches)
@@ -262,8 +287,7 @@ async def test_ten_thousand_messages_in_one_burst_are_acknowledged_only_when_the
         await broker.send(b"".join(publish(*one) for one in messages))
         async with asyncio.timeout(20):
             await journal.refused.wait()
-            while bridge.counts().arrived < 10_000:
-                await asyncio.sleep(0.01)
+        await bridge.until(lambda counts: counts.arrived >= 10_000)
         assert broker.acknowledged == []
         journal.answers.set()
         await broker.until_acknowledged(10_000)

@@ -8,6 +8,7 @@ import itertools
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from cluster_processes import (
@@ -18,7 +19,7 @@ from cluster_processes import (
     start_cluster_redis,
 )
 from disasters import Scene, moments, rounds, suspended, write_rule
-from servers import Absent, Server
+from servers import Server, running
 
 from streams.redis_live import RedisLive
 from streams.sql_store import SqlStore
@@ -60,17 +61,14 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("cluster")
-    servers: dict[str, Server] = {}
-    cluster = scene = None
-    try:
-        try:
-            servers["broker"] = broker = start_cluster_broker()
-            servers["kafka"] = kafka = start_cluster_kafka()
-            servers["postgres"] = postgres = start_cluster_postgres()
-            servers["redis"] = redis = start_cluster_redis()
-        except Absent as absent:
-            pytest.skip(str(absent))
+    with ExitStack() as stack:
+        broker = stack.enter_context(running(start_cluster_broker))
+        kafka = stack.enter_context(running(start_cluster_kafka))
+        postgres = stack.enter_context(running(start_cluster_postgres))
+        redis = stack.enter_context(running(start_cluster_redis))
         cluster = Cluster(folder, broker, kafka, postgres, redis, write_rule(folder / "definitions"))
+        stack.callback(lambda: print(f"ended by themselves and started again: {cluster.fallen}"))
+        stack.callback(cluster.stop)
         cluster.start_bridge(PARTITIONS)
         cluster.start_worker("worker-1", PARTITIONS)
         cluster.start_worker("worker-2", PARTITIONS)
@@ -78,15 +76,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         cluster.ready()
         cluster.keep()
         scene = Scene(cluster, broker.port, PARTITIONS)
-        yield Stage(cluster, servers, scene)
-    finally:
-        if scene is not None:
-            scene.close()
-        if cluster is not None:
-            cluster.stop()
-            print(f"ended by themselves and started again: {cluster.fallen}")
-        for server in reversed(servers.values()):
-            server.remove()
+        stack.callback(scene.close)
+        yield Stage(cluster, {"broker": broker, "kafka": kafka, "postgres": postgres, "redis": redis}, scene)
 
 
 @pytest.mark.parametrize(("name", "moment"), rounds([*PROCESSES, *SERVERS]))
@@ -111,9 +102,7 @@ def test_one_that_stood_still_for_20_s_goes_on_and_does_no_harm(stage: Stage, na
     cluster = stage.cluster
     other = stage.partitions_taken("worker-1")
     with stage.scene.disaster(f"SIGSTOP of {name}", random.Random(f"still {name} {moment}")):
-        suspended(
-            lambda: cluster.signal(name, signal.SIGSTOP), lambda: cluster.signal(name, signal.SIGCONT), STOPPED_S
-        )
+        suspended(lambda: cluster.signal(name, signal.SIGSTOP), lambda: cluster.signal(name, signal.SIGCONT), STOPPED_S)
     if name != "bridge":
         assert stage.partitions_taken("worker-1") > other, "the other took its partitions over"
     stage.scene.check()
@@ -150,9 +139,7 @@ def test_an_empty_live_store_is_filled_again_also_with_what_does_not_change(stag
     scene.check()
     before = live_keys(stage)
     stage.kill("redis")
-    stage.cluster.until(
-        lambda: before <= live_keys(stage), "everything that was in the live store is there again", 60
-    )
+    stage.cluster.until(lambda: before <= live_keys(stage), "everything that was in the live store is there again", 60)
     scene.until_alerts_stand()
 
 

@@ -1,79 +1,40 @@
 """A disk that is full, or slow: acknowledging stops, everybody is told, and nothing is lost when there is room again.
 
-The data folder of `ioc up` lies on a small tmpfs, and a filler makes that full at will; a slow disk is another
-connection that holds SQLite's write lock. What a PUBACK was given for is counted exactly once afterwards.
+The data folder of `ioc up` lies on a small tmpfs, and a filler makes that full at will. A disk is slow by strace, which
+holds up every sync, or by another connection that holds SQLite's write lock. What a PUBACK was given for is counted
+exactly once afterwards.
 """
 
-import http.client
 import json
 import os
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from mqtt_brokers import Publisher
-from servers import HOST
+from slow_syncs import slow_syncs
+from small_disk import MB, Disk, small_disk
 from up_process import Centre
-from websockets.sync.client import connect
 
 pytestmark = pytest.mark.long
 
-MB = 2**20
 SIZE_MB, LOW_MB, FULL_MB = 96, 24, 8
 LIMITS = {"IOC_DISK_LOW_MB": str(LOW_MB), "IOC_DISK_FULL_MB": str(FULL_MB)}
 UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838"]
 A_SECOND = 200
-
-
-class Disk:
-    """A tmpfs of SIZE_MB, with a filler that leaves as much room as wanted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._filler = folder / "filler"
-
-    @property
-    def free(self) -> int:
-        state = os.statvfs(self.folder)
-        return state.f_bavail * state.f_frsize
-
-    def leave(self, room: int) -> None:
-        """Fill it until so many bytes are left; 0 is to the last of them, whoever else writes meanwhile."""
-        with suppress(OSError), self._filler.open("ab", buffering=0) as file:
-            while self.free > room:
-                file.write(bytes(min(self.free - room, MB) or 512))
-            while room == 0:
-                file.write(bytes(512))
-
-    def make_room(self) -> None:
-        self._filler.unlink()
-
-    def grow(self, size_mb: int) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size_mb}m", str(self.folder)], check=True)
+SYNC_S = 4
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no `mount` here: a disk that fills up needs a small tmpfs")
-    if mounted.returncode:
-        pytest.skip(f"a disk that fills up needs a small tmpfs, and this user may not mount one: {mounted.stderr}")
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path / "data", SIZE_MB) as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -119,32 +80,6 @@ class Devices:
         return self.device.acknowledged
 
 
-def reasons(centre: Centre) -> set[str]:
-    """What `/ready` names as a fault; it answers 503 then."""
-    connection = http.client.HTTPConnection(HOST, centre.port, timeout=10)
-    try:
-        connection.request("GET", "/ready")
-        answer = connection.getresponse()
-        told, status = json.loads(answer.read()), answer.status
-    except OSError:
-        return {"nobody answers"}
-    finally:
-        connection.close()
-    assert status == (503 if told["reasons"] else 200)
-    assert all(one["vi"] and one["en"] for one in told["reasons"] + told["warnings"])
-    return {one.get("what", one["en"]) for one in told["reasons"] + told["warnings"]}
-
-
-def on_the_wall(centre: Centre) -> dict[str, Any]:
-    """The faults that a wall is shown which comes now, by the live channel."""
-    with connect(f"ws://{HOST}:{centre.port}/live?wall=overview", proxy=None, compression=None) as socket:
-        socket.send(json.dumps({"t": "hello", "v": 1, "epoch": "", "seq": 0}))
-        frame = json.loads(socket.recv(10))
-        while frame["t"] != "d":
-            frame = json.loads(socket.recv(10))
-    return {key[2:]: value for key, value in frame["d"].items() if key.startswith("f:")}
-
-
 def assert_all_counted(centre: Centre, published: int) -> None:
     ledger = centre.settled(published)
     assert (ledger["accepted"], ledger["readings"], ledger["rejected"], ledger["too_late"]) == (published,) * 2 + (0, 0)
@@ -169,19 +104,19 @@ def test_a_disk_that_is_filled_stops_every_acknowledgement_and_loses_nothing(dis
     with Devices(centre.mqtt_port) as devices:
         centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
         disk.leave((LOW_MB - 4) * MB)
-        centre.until(lambda: reasons(centre) == {"disk_low"}, "nearly full is a warning")
-        assert on_the_wall(centre)["disk_low"]["vi"].startswith("Đĩa sắp đầy – còn ")
+        centre.until(lambda: centre.reasons() == {"disk_low"}, "nearly full is a warning")
+        assert centre.on_the_wall()["disk_low"]["vi"].startswith("Đĩa sắp đầy – còn ")
         disk.leave(0)
-        centre.until(lambda: "disk_full" in reasons(centre), "full is said", 30)
+        centre.until(lambda: "disk_full" in centre.reasons(), "full is said", 30)
         centre.until(lambda: centre.pid("nats-server") is None, "the broker is stopped", 30)
         stands_still(centre, devices)
-        shown = on_the_wall(centre)["disk_full"]
+        shown = centre.on_the_wall()["disk_full"]
         assert shown["vi"].startswith("Đĩa đầy: ngừng xác nhận – còn 0")
         assert shown["en"].startswith("Disk full: acknowledging stopped – 0")
-        centre.until(lambda: "bridge_silent" in reasons(centre), "not even a heartbeat is journaled", 40)
+        centre.until(lambda: "bridge_silent" in centre.reasons(), "not even a heartbeat is journaled", 40)
         disk.make_room()
-        centre.until(lambda: not reasons(centre), "it is ready again", 60)
-        assert on_the_wall(centre) == {}
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
+        assert centre.on_the_wall() == {}
         published = devices.end()
     assert_all_counted(centre, published)
     assert [centre.pid("engine"), centre.pid("bridge")] == children
@@ -191,15 +126,15 @@ def test_a_disk_that_is_filled_stops_every_acknowledgement_and_loses_nothing(dis
 
 def test_a_disk_that_fills_by_itself_keeps_room_for_checkpoints_and_the_wall(disk: Disk, centre: Centre) -> None:
     with Devices(centre.mqtt_port, padding=20_000) as devices:
-        centre.until(lambda: "disk_full" in reasons(centre), "messages fill the disk", 90)
+        centre.until(lambda: "disk_full" in centre.reasons(), "messages fill the disk", 90)
         centre.until(lambda: centre.pid("nats-server") is None, "the broker is stopped", 30)
         stands_still(centre, devices)
         assert 0 < disk.free < 1.5 * FULL_MB * MB
         # What had been journaled is worked off and kept: nothing waits for the database.
         centre.until(lambda: (centre.tries("/api/ledger") or {}).get("in_flight") == 0, "nothing is in flight", 40)
-        assert "checkpoint_waits" not in reasons(centre)
+        assert "checkpoint_waits" not in centre.reasons()
         disk.grow(6 * SIZE_MB)
-        centre.until(lambda: not reasons(centre), "it is ready again", 60)
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
         published = devices.end()
     assert_all_counted(centre, published)
 
@@ -210,17 +145,17 @@ def test_engine_and_bridge_are_killed_on_a_full_disk_and_come_back_to_say_why_no
     with Devices(centre.mqtt_port) as devices:
         centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
         disk.leave(0)
-        centre.until(lambda: "disk_full" in reasons(centre), "full is said", 30)
+        centre.until(lambda: "disk_full" in centre.reasons(), "full is said", 30)
         centre.kill_child("engine")
         bridge = centre.pid("bridge")
         assert bridge is not None
         os.kill(bridge, signal.SIGKILL)  # the next one waits for a broker to speak to
-        centre.until(lambda: "disk_full" in reasons(centre), "the new engine says so too", 60)
+        centre.until(lambda: "disk_full" in centre.reasons(), "the new engine says so too", 60)
         back = centre.pid("engine")
         stands_still(centre, devices)
         assert centre.pid("engine") == back, f"a crash loop\n{centre.logs()}"
         disk.make_room()
-        centre.until(lambda: not reasons(centre), "it is ready again", 60)
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
         published = devices.end()
     assert_all_counted(centre, published)
     assert (ends(centre, "engine"), ends(centre, "bridge")) == (1, 1)
@@ -233,10 +168,10 @@ def test_a_broker_that_keeps_its_write_error_is_told_of_and_started_afresh(disk:
         with Devices(centre.mqtt_port) as devices:
             centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
             disk.leave(0)
-            centre.until(lambda: "broker_deaf" in reasons(centre), "a broker that does not acknowledge is told of", 60)
+            centre.until(lambda: "broker_deaf" in centre.reasons(), "a broker that does not acknowledge is told of", 60)
             stands_still(centre, devices)
             disk.make_room()
-            centre.until(lambda: not reasons(centre), "it is ready again", 90)
+            centre.until(lambda: not centre.reasons(), "it is ready again", 90)
             assert ends(centre, "broker") >= 1, "it did not come back to its senses by itself"
             published = devices.end()
         assert_all_counted(centre, published)
@@ -271,9 +206,9 @@ def test_a_journal_that_takes_seconds_is_said_and_loses_nothing(centre: Centre) 
     with Devices(centre.mqtt_port) as devices:
         centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
         with held(centre.data / "journal.sqlite"):
-            centre.until(lambda: reasons(centre) == {"bridge_silent"}, "a bridge that cannot journal is told of", 30)
-            assert on_the_wall(centre)["bridge_silent"]["vi"] == "Cầu nối MQTT im lặng"
-        centre.until(lambda: not reasons(centre), "it is ready again", 60)
+            centre.until(lambda: centre.reasons() == {"bridge_silent"}, "a bridge that cannot journal is told of", 30)
+            assert centre.on_the_wall()["bridge_silent"]["vi"] == "Cầu nối MQTT im lặng"
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
         published = devices.end()
     assert_all_counted(centre, published)
     assert [centre.pid(name) for name in ("engine", "bridge", "nats-server")] == children
@@ -284,11 +219,71 @@ def test_a_database_that_takes_seconds_is_said_at_once_and_loses_nothing(centre:
     with Devices(centre.mqtt_port) as devices:
         centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
         with held(centre.data / "history.sqlite"):
-            centre.until(lambda: "checkpoint_waits" in reasons(centre), "checkpoints that wait are told of", 30)
-            assert on_the_wall(centre)["checkpoint_waits"]["en"] == "Database takes no checkpoints"
+            centre.until(lambda: "checkpoint_waits" in centre.reasons(), "checkpoints that wait are told of", 30)
+            assert centre.on_the_wall()["checkpoint_waits"]["en"] == "Database takes no checkpoints"
             heard = devices.device.acknowledged
             centre.until(lambda: devices.device.acknowledged > heard + 400, "the journal goes on meanwhile")
-        centre.until(lambda: not reasons(centre), "it is ready again", 60)
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
         published = devices.end()
     assert_all_counted(centre, published)
     assert [centre.pid(name) for name in ("engine", "bridge", "nats-server")] == children
+
+
+@pytest.fixture
+def plain_centre(tmp_path: Path) -> Iterator[Centre]:
+    """On the machine's own disk."""
+    with Centre(tmp_path / "data", "--no-simulate") as made:
+        made.ready()
+        yield made
+
+
+def syncs(told: Path) -> int:
+    """How many were held up to their end."""
+    return told.read_text().count("(DELAYED)")
+
+
+@pytest.mark.parametrize(
+    ("names", "faults"),
+    [(["bridge"], {"journal_slow"}), (["engine"], {"checkpoint_waits"}),
+     (["bridge", "engine"], {"journal_slow", "checkpoint_waits"})],
+    ids=["of the bridge", "of the engine", "of both"],
+)  # fmt: skip
+def test_a_disk_whose_every_sync_takes_seconds_is_said_as_long_as_it_is_slow_and_loses_nothing(
+    plain_centre: Centre, tmp_path: Path, names: list[str], faults: set[str]
+) -> None:
+    centre = plain_centre
+    children = [centre.pid(name) for name in ("engine", "bridge", "nats-server")]
+    with Devices(centre.mqtt_port) as devices:
+        centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
+        with slow_syncs(SYNC_S, tmp_path, *[centre.pid(name) for name in names]) as told:
+            centre.until(lambda: centre.reasons() == faults, "a slow disk is told of", 30)
+            assert set(centre.on_the_wall()) == faults
+            before, published, seen = syncs(told), devices.device.published, []
+
+            def is_seen() -> bool:
+                seen.append(centre.reasons())
+                return devices.device.published >= published + 2 * SYNC_S * A_SECOND and syncs(told) >= before + 2
+
+            centre.until(is_seen, "the slow disk goes on for more than a sync")
+            assert all(one == faults for one in seen), f"told of all the time, not by fits: {seen}"
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
+        assert centre.on_the_wall() == {}
+        published = devices.end()
+    assert_all_counted(centre, published)
+    assert [centre.pid(name) for name in ("engine", "bridge", "nats-server")] == children
+
+
+def test_bridge_and_engine_are_killed_in_the_midst_of_a_slow_sync_and_lose_nothing(
+    plain_centre: Centre, tmp_path: Path
+) -> None:
+    centre = plain_centre
+    with Devices(centre.mqtt_port) as devices:
+        centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
+        with slow_syncs(SYNC_S, tmp_path, centre.pid("bridge"), centre.pid("engine")) as told:
+            centre.until(lambda: syncs(told) >= 2, "syncs are held up one after the other")
+            for name in ("bridge", "engine"):
+                centre.kill_child(name)
+        centre.until(lambda: not centre.reasons(), "it is ready again", 60)
+        published = devices.end()
+    assert_all_counted(centre, published)
+    assert (ends(centre, "engine"), ends(centre, "bridge")) == (1, 1)

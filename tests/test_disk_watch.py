@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -26,8 +28,18 @@ from sensors.mqtt_probe import DEAF_MS, EVERY_MS, MqttProbe
 from sensors.room import FULL_BYTES, LOW_BYTES, LOW_BYTES_MOST, Limits, Room, level_of
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
-from streams.disk_watch import BRIDGE_SILENT_MS, WAITS_MS, FaultWatch, bridge_source, disk_source, waits_source
-from streams.fault import AGAIN_MS, STALE_MS, Seen, What, changes, fold, standing
+from streams.checkpoint import Checkpoint
+from streams.disk_watch import (
+    BRIDGE_SILENT_MS,
+    SLOW_MS,
+    FaultWatch,
+    bridge_source,
+    disk_source,
+    journal_source,
+    waits_source,
+)
+from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, WORDS, Seen, What, changes, fold, standing
+from streams.faust_worker import ClusterWorker
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -133,6 +145,12 @@ def test_the_gravest_stands_first_and_what_was_said_long_ago_is_not_believed() -
     assert standing(values, NOW + STALE_MS + 1) == []
 
 
+def test_the_pages_tell_the_same_faults_in_the_same_order() -> None:
+    script = Path(__file__).parent.parent / "control_center" / "static" / "fault_strip.js"
+    order = script.read_text().partition("const ORDER = [")[2].partition("]")[0]
+    assert re.findall(r'"(\w+)"', order) == list(WORDS) == list(get_args(What))
+
+
 # What sees it
 
 
@@ -154,11 +172,44 @@ def test_a_bridge_is_silent_when_not_even_its_heartbeat_reaches_the_journal() ->
     assert look(NOW + BRIDGE_SILENT_MS + 1) == {}
 
 
+def test_a_worker_of_the_cluster_listens_for_the_bridge_where_it_reads_the_first_partition(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, now = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), NOW
+        store.migrate()
+        worker = ClusterWorker(
+            catalogue(), store, MemoryLive("epoch"), "127.0.0.1:9", 2, lambda: now, data_folder=str(tmp_path)
+        )
+        look = bridge_source(worker.heard, started=NOW)
+        await worker.engine.own(1)
+        now += BRIDGE_SILENT_MS + 1
+        assert look(now) == {}, "that is for the worker to say that has the other partition"
+        await worker.engine.own(0)
+        assert look(now) == {"bridge_silent": Seen()}
+        store.close()
+
+    asyncio.run(story())
+
+
+def test_a_journal_is_slow_when_its_newest_record_is_old_already_when_it_is_first_seen() -> None:
+    newest: int | None = NOW - 60_000
+    look = journal_source(lambda: newest, started=NOW)
+    assert look(NOW) == {}, "what an earlier run left says nothing"
+    newest = NOW + 1
+    assert look(NOW + SLOW_MS) == {}
+    assert look(NOW + 9_000) == {}, "a bridge that is away is not slow"
+    newest = NOW + 9_000
+    assert look(newest + SLOW_MS) == {"journal_slow": Seen()}
+    assert look(newest + 9_000) == {"journal_slow": Seen()}, "until a record is young again"
+    newest = NOW + 20_000
+    assert look(newest + 1_000) == {}
+
+
 def test_a_journal_that_cannot_be_read_is_told_with_its_reason() -> None:
     def newest() -> int:
         raise Unavailable("journal: disk I/O error")
 
     assert bridge_source(newest, NOW)(NOW) == {"journal_waits": Seen(detail="journal: disk I/O error")}
+    assert journal_source(newest, NOW)(NOW) == {}
 
 
 def test_the_live_store_hears_of_a_full_disk_and_of_its_end(tmp_path: Path) -> None:
@@ -331,6 +382,54 @@ def test_an_engine_tells_what_it_waits_for_while_the_database_hangs_and_not_afte
             await beat
         assert engine.waits == {}
         holder.close()
+        store.close()
+
+    asyncio.run(story())
+
+
+class SlowStore(SqlStore):
+    """A database each of whose transactions takes so long by the `clock`, a list of the one time (ms UTC)."""
+
+    takes_ms = 0
+    clock: list[int]
+
+    def commit_all(self, checkpoints: Sequence[Checkpoint]) -> set[int]:
+        self.clock[0] += self.takes_ms
+        return super().commit_all(checkpoints)
+
+
+def test_slow_checkpoints_one_after_the_other_are_one_wait_until_one_is_quick(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, clock = SlowStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), [NOW]
+        store.clock = clock
+        store.migrate()
+        engine = Engine(catalogue(), store, MemoryLive("epoch"), lambda: clock[0], _send_nothing)
+        await engine.own(0)
+        store.takes_ms = WAITS_MS
+        for _ in range(3):
+            await engine.beat(clock[0], final=True)
+            assert engine.waits == {"checkpoint_waits": (NOW, "")}
+        store.takes_ms = WAITS_MS - 1
+        await engine.beat(clock[0], final=True)
+        assert engine.waits == {}
+        store.close()
+
+    asyncio.run(story())
+
+
+def test_a_worker_whose_partitions_another_has_taken_over_waits_for_no_checkpoint(tmp_path: Path) -> None:
+    async def story() -> None:
+        store, clock = SlowStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), [NOW]
+        store.clock = clock
+        store.migrate()
+        engine = Engine(catalogue(), store, MemoryLive("epoch"), lambda: clock[0], _send_nothing)
+        await engine.own(0)
+        store.takes_ms = WAITS_MS
+        await engine.beat(clock[0], final=True)
+        assert engine.waits
+        engine.disown(0)
+        await engine.beat(clock[0])
+        assert engine.waits == {}
         store.close()
 
     asyncio.run(story())

@@ -15,13 +15,13 @@ import anyio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from servers import Absent, Server, free_port, start_kafka
+from servers import Server, free_port, running, start_kafka
 
 from sensors.batch import Batch, decode
 from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import JournalReader, JournalWriter
 from sensors.kafka_journal import RECORDS_MAX, TAIL, KafkaJournalReader, KafkaJournalWriter
-from sensors.kafka_topics import BYTES_MAX, create_topics
+from sensors.kafka_topics import BYTES_MAX, create_topics, translated
 from sensors.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
@@ -466,6 +466,11 @@ async def test_kafka_is_overtaken_unread_where_too_much_stands_between(kafka: Ka
     await one.append([batch(0, 1, b"a")])
 
 
+async def test_an_error_of_kafka_s_that_has_no_words_is_told_by_its_name() -> None:
+    with pytest.raises(Unavailable, match=r"^Kafka at kafka:9092: TimeoutError$"), translated("kafka:9092"):
+        raise TimeoutError
+
+
 @pytest.mark.long
 async def test_kafka_is_unavailable_where_nothing_listens() -> None:
     nowhere = f"127.0.0.1:{free_port()}"
@@ -478,12 +483,8 @@ async def test_kafka_is_unavailable_where_nothing_listens() -> None:
 @pytest.fixture
 def mortal_kafka() -> Iterator[Server]:
     """A Kafka of the test's own, to be stopped and killed."""
-    try:
-        server = start_kafka()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    yield server
-    server.remove()
+    with running(start_kafka) as server:
+        yield server
 
 
 @pytest.mark.long

@@ -12,12 +12,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from disasters import UNITS, moments
 from mqtt_brokers import Broker, Publisher, start_mosquitto
-from servers import Absent
+from servers import running
 from up_process import Centre
 
 pytestmark = pytest.mark.long
@@ -68,12 +69,9 @@ class NumberedLoad:
 
 @pytest.fixture(params=["saves at every change", "saves seldom"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    try:
-        made = start_mosquitto() if request.param == "saves at every change" else start_mosquitto(SAVES_SELDOM)
-    except Absent as absent:
-        pytest.skip(str(absent))
-    yield made
-    made.remove()
+    start = start_mosquitto if request.param == "saves at every change" else partial(start_mosquitto, SAVES_SELDOM)
+    with running(start) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mqtt_brokers import Broker, Publisher, start_mosquitto
-from servers import Absent
+from servers import running
 from small_world import A, B, C, catalogue, nothing, senml
 from test_journal_contract import PARTITIONS, Shelf, shelf_of
 
@@ -25,12 +25,8 @@ UNJOURNALED = 200
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    try:
-        made = start_mosquitto()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    yield made
-    made.remove()
+    with running(start_mosquitto) as made:
+        yield made
 
 
 @pytest.fixture(params=["sqlite", "kafka"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from mqtt_brokers import Publisher, publish_to_a_topic_with_a_space, start_mosquitto
-from servers import Absent, free_port
+from servers import free_port, running
 from up_process import Centre
 
 pytestmark = pytest.mark.long
@@ -154,23 +154,16 @@ def test_an_operator_takes_an_alert_and_the_wall_hears_of_it(centre: Centre) -> 
 
 
 def test_the_citys_own_broker_is_used_instead_of_the_embedded_one(tmp_path: Path) -> None:
-    try:
-        broker = start_mosquitto()
-    except Absent as absent:
-        pytest.skip(str(absent))
-    try:
-        with Centre(tmp_path / "data", "--no-simulate", "--mqtt", broker.url) as centre:
-            centre.ready()
-            assert centre.pid("nats-server") is None
-            centre.until(lambda: "connected" in (centre.data / "bridge.log").read_text(), "the bridge is connected")
-            device = Publisher(broker.port)
-            now = time.time()
-            device.publish_all((TOPIC, speed(now - step)) for step in range(50))
-            device.settle()
-            device.close()
-            assert centre.settled(50)["difference"] == 0
-    finally:
-        broker.remove()
+    with running(start_mosquitto) as broker, Centre(tmp_path / "data", "--no-simulate", "--mqtt", broker.url) as centre:
+        centre.ready()
+        assert centre.pid("nats-server") is None
+        centre.until(lambda: "connected" in (centre.data / "bridge.log").read_text(), "the bridge is connected")
+        device = Publisher(broker.port)
+        now = time.time()
+        device.publish_all((TOPIC, speed(now - step)) for step in range(50))
+        device.settle()
+        device.close()
+        assert centre.settled(50)["difference"] == 0
 
 
 def test_settings_that_the_engine_would_stumble_over_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import { age, words } from "./words.js";
 /** @typedef {import("./types").Fault} Fault */
 
 /** The gravest first, as in streams/fault.py. */
-const ORDER = ["disk_full", "broker_deaf", "journal_waits", "checkpoint_waits", "bridge_silent", "disk_low"];
+const ORDER = [
+  "disk_full", "broker_deaf", "journal_waits", "journal_slow", "checkpoint_waits", "bridge_silent", "disk_low",
+];
 const WARNINGS = ["disk_low"];
 const STALE_MS = 15_000;
 
