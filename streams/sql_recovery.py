@@ -1,6 +1,6 @@
 """Recovery: what a partition starts again from, and what a replay follows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,9 +59,8 @@ class SqlRecovery(SqlDatabase):
             return self._recovered(connection, partition, horizons or {})
 
     def _recovered(
-        self, connection: Connection, partition: int, horizons: Mapping[str, int], many: Callable[..., Any] = all_made
+        self, connection: Connection, partition: int, horizons: Mapping[str, int], with_panes: bool = True
     ) -> Recovered:
-        """`many` reads the panes, of which there are most: as structs, or packed for a state that is only kept."""
         found = all_rows(connection, CheckpointTable, CheckpointTable.partition == partition)
         if not found:
             return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
@@ -77,7 +76,7 @@ class SqlRecovery(SqlDatabase):
             ordinal=row.ordinal,
             clock=row.clock,
             totals=made(Counts, row),
-            panes=many(PaneRow, connection, PaneTable, PaneTable.partition == partition),
+            panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition) if with_panes else [],
             tickets=all_made(TicketRow, connection, TicketTable, TicketTable.partition == partition),
             source_names=sorted(names, key=lambda name: name.number),
             source_blocks=all_made(

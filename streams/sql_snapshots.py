@@ -7,22 +7,27 @@ All partitions of a moment are kept under its time, and a replay begins at a mom
 
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from streams.checkpoint import ROLL_UP, Recovered
-from streams.sql_database import all_packed, answering
+from streams.checkpoint import ROLL_UP, PaneRow, Recovered
+from streams.sql_database import answering, each_made
 from streams.sql_recovery import SqlRecovery
-from streams.sql_tables import CheckpointTable, PartialTable, SnapshotTable, table_of
+from streams.sql_tables import CheckpointTable, PaneTable, PartialTable, SnapshotTable, table_of
 
 MINUTE_MS = 60_000
 MINUTES_KEPT_MS = 60 * MINUTE_MS
 """With a whole state the ledger's minutes of the hour before it are kept: later messages may add to them."""
+
+PANES_A_PIECE = 500
+_MAP, _ARRAY = b"\xde", b"\xdd"
+"""MessagePack's map 16 and array 32: the number of what follows is in 2 and in 4 bytes, big-endian."""
 
 
 class Moment:
@@ -81,12 +86,30 @@ class SqlSnapshots(SqlRecovery):
 
     def packed_state(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> bytes:
         """What `kept_states` gives back of one partition."""
-        state = self._recovered(connection, partition, horizons, all_packed)
+        packing = zlib.compressobj(1)
+        pieces = [packing.compress(piece) for piece in self._encoded(connection, partition, horizons)]
+        return b"".join([*pieces, packing.flush()])
+
+    def _encoded(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> Iterator[bytes]:
+        """A Recovered in msgpack, piece by piece. Of panes there may be hundreds of thousands: they are never all in
+        memory, nor encoded in one go in which no other thread has its turn."""
+        state = self._recovered(connection, partition, horizons, with_panes=False)
         if partition == ROLL_UP:
             self._add_amendable(connection, state, horizons)
         state.minutes = self._minutes_of(connection, partition, minutes_from(state.at))
         state.reasons = self._reasons_of(connection, partition)
-        return zlib.compress(msgspec.msgpack.encode(state), 1)
+        encode = msgspec.msgpack.Encoder().encode
+        yield _MAP + len(state.__struct_fields__).to_bytes(2, "big")
+        for name in state.__struct_fields__:
+            if name != "panes":
+                yield encode(name) + encode(getattr(state, name))
+        table = table_of(PaneTable)
+        mine = table.c.partition == partition
+        count = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
+        yield encode("panes") + _ARRAY + count.to_bytes(4, "big")
+        panes = each_made(PaneRow, connection, PaneTable, mine)
+        while part := list(islice(panes, PANES_A_PIECE)):
+            yield b"".join(map(encode, part))
 
     def write_snapshot(self, partition: int, at: int, content: bytes) -> None:
         with self._writing() as connection:

@@ -30,6 +30,7 @@ from streams.checkpoint import (
     SummaryRow,
     TicketRow,
 )
+from streams.sql_snapshots import PANES_A_PIECE
 from streams.sql_store import SqlStore
 
 HOUR = 3_600_000
@@ -169,16 +170,17 @@ def test_the_roll_up_gets_every_partitions_shares_of_windows_it_may_not_have_mer
 
 def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlStore) -> None:
     share, named = Partial("pm25", T0, b"share"), SourceName(0, "06658", "air", "s1")
-    first = checkpoint(-1, 1, panes=[pane(1), pane(2)], source_names=[named], values=[value(T0)], partials=[share])
+    panes = [pane(number) for number in range(3 * PANES_A_PIECE - 1)]
+    first = checkpoint(-1, 1, panes=panes, source_names=[named], values=[value(T0)], partials=[share])
     assert store.commit_all([first, checkpoint(-1, 1, partition=ROLL_UP)]) == {0, ROLL_UP}
     moment = store.open_moment([0, ROLL_UP], T0 + 1, {})
     assert moment is not None
-    later = checkpoint(1, 2, panes=[pane(2, n=9), pane(3)], values=[value(T0, 2.0)])
+    later = checkpoint(1, 2, panes=[pane(2, n=9), pane(5_000)], values=[value(T0, 2.0)])
     assert store.commit_all([later, checkpoint(1, 2, partition=ROLL_UP)]) == {0, ROLL_UP}
     assert moment.keep()
     assert store.kept_moments([0, ROLL_UP]) == [T0 + 1]
     kept = store.kept_states(T0 + 1)
-    assert sorted(kept[0].panes, key=lambda row: row.pane) == [pane(1), pane(2)]
+    assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
     assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
     assert (kept[0].source_names, kept[ROLL_UP].partials) == ([named], [share])
     assert store.recover(0).offset == 2
