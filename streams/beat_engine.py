@@ -27,6 +27,7 @@ from streams.live import LiveStore
 from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
 from streams.roll_up import Report, RollUp
+from streams.snapshot_keeper import SnapshotKeeper, is_new_hour
 from streams.sql_store import SqlStore
 
 BEAT_S = 0.5
@@ -34,9 +35,6 @@ QUICK_BEAT_S = 0.2
 """Where messages wait for it, a beat comes sooner: what is published is on the wall in well under half a second."""
 
 CHECKPOINT_MS = 1_000
-SNAPSHOT_MS = 3_600_000
-"""Once an hour the whole state is kept: a replay begins there."""
-
 INTAKE_MAX = 10_000
 """Messages a partition takes in before it waits for a beat: some 20 ms of decoding, 10 MB at 1 kB a message."""
 
@@ -114,6 +112,7 @@ class Engine:
             kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
             for kpi in catalogue.kpis.values()
         }
+        self.keeper = SnapshotKeeper(store, self._horizons)
         self._held: dict[int, Held] = {}
         self._opening: dict[int, asyncio.Lock] = {}
         self._roll_up: RollUp | None = None
@@ -244,7 +243,9 @@ class Engine:
         finally:
             for helper in helpers:
                 helper.cancel()
+            self.keeper.give_up()
         await self.beat(self._clock(), final=True)
+        await self.keeper.ended()
 
     async def _beat_until(self, stop: asyncio.Event, helpers: "list[asyncio.Task[None]]") -> None:
         loop = asyncio.get_running_loop()
@@ -300,6 +301,16 @@ class Engine:
         self._make_checkpoints(now, final)
         await self._commit()
         await self._publish(dict(self._progress(now)))
+        if not final:
+            await self._keep_state()
+
+    async def _keep_state(self) -> None:
+        """Once an hour, and where everything owned was written as of one beat, that state is kept."""
+        written = {number: held.checkpointed_at for number, held in self._held.items()}
+        if self._roll_up is not None:
+            written[ROLL_UP] = self._roll_up_at
+        if len(set(written.values())) == 1:
+            await self.keeper.begin(sorted(written), min(written.values()))
 
     async def _drop_lost(self) -> None:
         """After a stop of this process: partitions that another worker has written since are not ours any more."""
@@ -319,20 +330,19 @@ class Engine:
     def _make_checkpoints(self, now: int, final: bool) -> None:
         """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
         for held in self._held.values():
-            is_due = final or now - held.checkpointed_at >= CHECKPOINT_MS or held.taken >= UNWRITTEN_MAX
-            if held.waiting is None and is_due:
+            is_due = self._is_due(now, held.checkpointed_at) or held.taken >= UNWRITTEN_MAX
+            if held.waiting is None and (final or is_due):
                 beats, held.beats = msgspec.msgpack.encode(held.beats), []
-                held.waiting = held.state.checkpoint(now, beats, self._kept_at(now, held.checkpointed_at))
-        due = now - self._roll_up_at >= CHECKPOINT_MS or final
-        if self._roll_up is not None and self._roll_up_checkpoint is None and due:
-            kept = self._kept_at(now, self._roll_up_at)
-            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries, kept)
+                held.waiting = held.state.checkpoint(now, beats)
+        is_due = final or self._is_due(now, self._roll_up_at)
+        if self._roll_up is not None and self._roll_up_checkpoint is None and is_due:
+            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries)
             self._mails, self._summaries = [], []
             self._roll_up_at = now
 
-    def _kept_at(self, now: int, before: int) -> dict[str, int] | None:
-        """With the first checkpoint of an hour the whole state is kept."""
-        return self._horizons if now // SNAPSHOT_MS != before // SNAPSHOT_MS else None
+    def _is_due(self, now: int, before: int) -> bool:
+        """Every second, and all at once when an hour begins: the state that is kept then is of one moment."""
+        return now - before >= CHECKPOINT_MS or is_new_hour(now, before)
 
     async def _reports_arrive(self) -> None:
         """The roll-up takes this beat's reports in before its own beat; else the place's figures would be a beat older.

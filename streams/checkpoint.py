@@ -154,9 +154,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
     `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
     checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
-    carried out, each with the beat's time; `snapshot`: keep a copy of the state as it is after this checkpoint, with
-    these horizons (as for recovery; None: no copy). `dropped_panes` are (series, entity, field, pane): that row's panes
-    before it may go; `seen_until` is the event time before which identities may go.
+    carried out, each with the beat's time. `dropped_panes` are (series, entity, field, pane): that row's panes before
+    it may go; `seen_until` is the event time before which identities may go.
     """
 
     partition: int
@@ -186,7 +185,6 @@ class Checkpoint(msgspec.Struct, frozen=True):
     seen_until: int = 0
     open_values: bytes = b""
     beats: bytes = b""
-    snapshot: dict[str, int] | None = None
     expected_at: int | None = None
 
 

@@ -8,7 +8,7 @@ its own. Where the engine was started anew in between, its numbering of changes 
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -39,16 +39,14 @@ class Reel(NamedTuple):
 
 def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
     """Read it from the database; raises SettingsError when no state was kept before `begin`, or nothing was since."""
-    states: dict[int, Recovered] = {}
-    for number in (*range(partitions), ROLL_UP):
-        state = store.snapshot_before(number, begin)
-        if state is None:
-            raise SettingsError(_nothing_kept(store, number))
-        states[number] = state
-    after = min(state.at for state in states.values())
+    moments = store.kept_moments([*range(partitions), ROLL_UP])
+    after = max((moment for moment in moments if moment <= begin), default=None)
+    if after is None:
+        raise SettingsError(_nothing_kept(moments))
+    states = store.kept_states(after)
     beats: dict[int, dict[int, BeatMark]] = {}
     for number in range(partitions):
-        for mark in store.beats(number, states[number].at, end):
+        for mark in store.beats(number, after, end):
             beats.setdefault(mark.now, {})[number] = mark
     if not any(now >= begin for now in beats):
         raise SettingsError("FROM TO: không có nhịp nào trong khoảng này / the engine made no beat in this span")
@@ -58,9 +56,8 @@ def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
     return Reel(states, dict(sorted(beats.items())), commands)
 
 
-def _nothing_kept(store: SqlStore, partition: int) -> str:
-    oldest = store.oldest_snapshot(partition)
-    since = "" if oldest is None else f" ({oldest} ms UTC)"
+def _nothing_kept(moments: Sequence[int]) -> str:
+    since = f" ({moments[0]} ms UTC)" if moments else ""
     return (
         f"FROM: chưa giữ trạng thái nào trước lúc này{since} / no state was kept before then{since}: "
         "states are kept at the first start, then every hour, for seven days"

@@ -354,11 +354,11 @@ class Partition:
             if source is not None:
                 self._alerts.observe_silence(rule, unit, device, self._sources.heard(source), now)
 
-    def checkpoint(self, now: int, beats: bytes = b"", snapshot: dict[str, int] | None = None) -> Checkpoint:
+    def checkpoint(self, now: int, beats: bytes = b"") -> Checkpoint:
         """Everything changed since the last checkpoint, as one transaction's content, as of the last `evaluate`: what
         was observed since then is not in it.
 
-        `beats` and `snapshot` are passed on (streams.checkpoint).
+        `beats` are passed on (streams.checkpoint).
         """
         catalogue = self._catalogue
         kinds = list(catalogue.kind_index)
@@ -412,7 +412,6 @@ class Partition:
             seen_until=now if is_due else 0,
             open_values=_encode_values(still_open),
             beats=beats,
-            snapshot=snapshot,
             expected_at=self._expected_at,
         )
         self._expected, self._expected_at = offset, now

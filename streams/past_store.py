@@ -16,7 +16,7 @@ from streams.checkpoint import LedgerRow, SourceRow, SummaryRow
 from streams.numbering import Gap
 from streams.snapshot_store import SnapshotStore
 from streams.span import MS_MAX
-from streams.sql_checkpoints import minutes_from
+from streams.sql_snapshots import minutes_from
 from streams.sql_store import SqlStore
 
 

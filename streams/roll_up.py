@@ -248,9 +248,7 @@ class RollUp:
         """The roll-up's own checkpoint of the beat `at` has been written."""
         self._committed_at = at
 
-    def checkpoint(
-        self, now: int, mails: list[Mail], summaries: list[SummaryRow], snapshot: dict[str, int] | None = None
-    ) -> Checkpoint:
+    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> Checkpoint:
         """Everything changed since the last checkpoint. Call right after `evaluate`."""
         # Sorted: in which order they were first told is forgotten with the process.
         still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
@@ -271,7 +269,6 @@ class RollUp:
             summaries=summaries,
             pending_holds=self._alerts.packed_holds(),
             open_values=msgspec.msgpack.encode(standing),
-            snapshot=snapshot,
             expected_at=self._expected_at,
         )
         self._expected, self._expected_at = self._beats, now

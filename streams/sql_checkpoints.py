@@ -1,21 +1,16 @@
 """Checkpoints: one transaction for everything that a process's partitions have come to (architecture §4)."""
 
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from streams.beat import Rejection
-from streams.checkpoint import (
-    ROLL_UP,
-    Checkpoint,
-    Partial,
-    Recovered,
-)
+from streams.checkpoint import Checkpoint, Partial
 from streams.partial import amended_partial
-from streams.sql_recovery import SqlRecovery, partial_of
+from streams.sql_recovery import partial_of
+from streams.sql_snapshots import SqlSnapshots
 from streams.sql_tables import (
     AlertStepTable,
     AlertTable,
@@ -30,7 +25,6 @@ from streams.sql_tables import (
     ReasonTable,
     RejectionTable,
     SeenTable,
-    SnapshotTable,
     SourceBlockTable,
     SourceTable,
     SummaryTable,
@@ -38,10 +32,6 @@ from streams.sql_tables import (
     ValueTable,
     table_of,
 )
-
-MINUTE_MS = 60_000
-MINUTES_KEPT_MS = 60 * MINUTE_MS
-"""With a whole state the ledger's minutes of the hour before it are kept: later messages may add to them."""
 
 REJECTIONS_A_CHECKPOINT = 500
 """Rows kept of one second's rejections; the others are counted by their reason only: junk must not fill the disk."""
@@ -58,7 +48,7 @@ def _advance_statement() -> sa.Update:
 _ADVANCE = _advance_statement()
 
 
-class SqlCheckpoints(SqlRecovery):
+class SqlCheckpoints(SqlSnapshots):
     """Writes checkpoints, each behind its fence."""
 
     def commit(self, checkpoint: Checkpoint) -> bool:
@@ -78,8 +68,7 @@ class SqlCheckpoints(SqlRecovery):
                 self._write_alerts(connection, checkpoint)
                 self._write_ledger(connection, checkpoint)
                 self._write_outbox(connection, checkpoint)
-            for checkpoint in held:
-                self._write_replay(connection, checkpoint)
+                self._write_beats(connection, checkpoint)
             return {checkpoint.partition for checkpoint in held}
 
     def _advance(self, connection: Connection, checkpoint: Checkpoint) -> bool:
@@ -190,35 +179,10 @@ class SqlCheckpoints(SqlRecovery):
         self._put_rows(connection, MailTable, mails, keep=True)
         self._put_rows(connection, SummaryTable, map(msgspec.structs.asdict, checkpoint.summaries), keep=True)
 
-    def _write_replay(self, connection: Connection, checkpoint: Checkpoint) -> None:
+    def _write_beats(self, connection: Connection, checkpoint: Checkpoint) -> None:
         if checkpoint.beats:
             beats = [{"partition": checkpoint.partition, "at": checkpoint.at, "beats": checkpoint.beats}]
             self._put_rows(connection, BeatTable, beats)
-        if checkpoint.snapshot is not None:
-            state = self._recovered(connection, checkpoint.partition, checkpoint.snapshot)
-            if checkpoint.partition == ROLL_UP:
-                self._add_amendable(connection, state, checkpoint.snapshot)
-            state.minutes = self._minutes_of(connection, checkpoint.partition, minutes_from(checkpoint.at))
-            state.reasons = self._reasons_of(connection, checkpoint.partition)
-            content = zlib.compress(msgspec.msgpack.encode(state), 1)
-            rows = [{"partition": checkpoint.partition, "at": checkpoint.at, "content": content}]
-            self._put_rows(connection, SnapshotTable, rows)
-
-    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
-        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
-        table = table_of(PartialTable)
-        keys: set[tuple[str, int]] = set()
-        for kpi, horizon in horizons.items():
-            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
-            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
-        keys -= {(partial.kpi, partial.end) for partial in state.partials}
-        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
-        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
-
-
-def minutes_from(at: int) -> int:
-    """The first of the ledger's minutes that a state kept at `at` (ms UTC) has."""
-    return at // MINUTE_MS * MINUTE_MS - MINUTES_KEPT_MS
 
 
 def _storable(rejection: Rejection) -> Rejection:

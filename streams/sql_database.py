@@ -161,4 +161,11 @@ def made(struct: Any, row: Any) -> Any:
 
 def all_made(struct: Any, connection: Connection, model: Table, *where: Any) -> list[Any]:
     """The same, as structs."""
-    return [made(struct, row) for row in all_rows(connection, model, *where)]
+    return list(each_made(struct, connection, model, *where))
+
+
+def each_made(struct: Any, connection: Connection, model: Table, *where: Any) -> Iterator[Any]:
+    """The same, one by one; by place and not by name, which took three quarters of the time."""
+    table = table_of(model)
+    found = connection.execute(sa.select(*(table.c[name] for name in struct.__struct_fields__)).where(*where))
+    return (struct(*row) for row in found)

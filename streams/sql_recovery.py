@@ -1,6 +1,5 @@
-"""Recovery: what a partition starts again from, and what a replay begins with and follows."""
+"""Recovery: what a partition starts again from, and what a replay follows."""
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +33,6 @@ from streams.sql_tables import (
     PartialTable,
     ReasonTable,
     SeenTable,
-    SnapshotTable,
     SourceBlockTable,
     SourceTable,
     TicketTable,
@@ -60,7 +58,9 @@ class SqlRecovery(SqlDatabase):
         with self._reading() as connection:
             return self._recovered(connection, partition, horizons or {})
 
-    def _recovered(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> Recovered:
+    def _recovered(
+        self, connection: Connection, partition: int, horizons: Mapping[str, int], with_panes: bool = True
+    ) -> Recovered:
         found = all_rows(connection, CheckpointTable, CheckpointTable.partition == partition)
         if not found:
             return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
@@ -76,7 +76,7 @@ class SqlRecovery(SqlDatabase):
             ordinal=row.ordinal,
             clock=row.clock,
             totals=made(Counts, row),
-            panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition),
+            panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition) if with_panes else [],
             tickets=all_made(TicketRow, connection, TicketTable, TicketTable.partition == partition),
             source_names=sorted(names, key=lambda name: name.number),
             source_blocks=all_made(
@@ -94,22 +94,7 @@ class SqlRecovery(SqlDatabase):
             at=row.at,
         )
 
-    # What a replay begins with and follows
-
-    def snapshot_before(self, partition: int, at: int) -> Recovered | None:
-        """The newest snapshot of a partition's state that is not newer than `at` (ms UTC)."""
-        table = table_of(SnapshotTable)
-        query = sa.select(table.c.content).where(table.c.partition == partition, table.c.at <= at)
-        with self._reading() as connection:
-            content = connection.execute(query.order_by(table.c.at.desc()).limit(1)).scalar()
-        return None if content is None else msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)
-
-    def oldest_snapshot(self, partition: int) -> int | None:
-        """When the oldest state was kept (ms UTC)."""
-        table = table_of(SnapshotTable)
-        with self._reading() as connection:
-            query = sa.select(sa.func.min(table.c.at)).where(table.c.partition == partition)
-            return connection.execute(query).scalar()
+    # What a replay follows
 
     def beats(self, partition: int, after: int, until: int) -> list[BeatMark]:
         """The beats of a partition in (after, until] ms UTC."""

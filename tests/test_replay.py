@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import anyio
 import msgspec
 import pytest
+import sqlalchemy as sa
 from small_world import NOON, A, B, catalogue, cloudevent, senml
 from told import Message, take_in
 
@@ -136,6 +137,7 @@ async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
         await engine.beat(now)
         if beat % ANSWERED_BEATS == 0:
             answers[now] = answers_of(store, made)
+    await engine.keeper.ended()
     return World(store, journal, live.frames, made, answers)
 
 
@@ -238,6 +240,21 @@ async def test_a_replay_from_the_first_minute_begins_with_nothing_and_orders_are
         if key.startswith("a:fast-") and b"truc-ban" in (value or b"")
     ]  # fmt: skip
     assert acknowledged
+    await world.journal.close()
+
+
+async def test_a_replay_begins_at_the_newest_moment_of_which_no_state_is_missing(tmp_path: Path) -> None:
+    world = await lived(tmp_path, minutes=5, begun=NOON - 2 * MINUTE)
+    first, hour = world.store.kept_moments(range(PARTITIONS))
+    assert first < NOON <= hour
+    with world.store.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM snapshot WHERE partition = 1 AND at = :at"), {"at": hour})
+    begin = NOON + MINUTE
+    reel = load_reel(world.store, PARTITIONS, begin, begin + MINUTE)
+    assert {state.at for state in reel.states.values()} == {first}
+    frames = await replayed(world, begin, begin + MINUTE)
+    assert frames
+    assert frames == {number: world.frames[number] for number in frames}
     await world.journal.close()
 
 

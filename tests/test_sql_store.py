@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import SQLModel
@@ -29,6 +30,7 @@ from streams.checkpoint import (
     SummaryRow,
     TicketRow,
 )
+from streams.sql_snapshots import PANES_A_PIECE
 from streams.sql_store import SqlStore
 
 HOUR = 3_600_000
@@ -164,6 +166,93 @@ def test_the_roll_up_gets_every_partitions_shares_of_windows_it_may_not_have_mer
     shares, values = store.shares([("pm25", T0 + HOUR), ("pm25", T0)])
     assert len(shares) == 3
     assert [row.scope for row in values] == ["22"]
+
+
+def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlStore) -> None:
+    share, named = Partial("pm25", T0, b"share"), SourceName(0, "06658", "air", "s1")
+    panes = [pane(number) for number in range(3 * PANES_A_PIECE - 1)]
+    first = checkpoint(-1, 1, panes=panes, source_names=[named], values=[value(T0)], partials=[share])
+    assert store.commit_all([first, checkpoint(-1, 1, partition=ROLL_UP)]) == {0, ROLL_UP}
+    moment = store.open_moment([0, ROLL_UP], T0 + 1, {})
+    assert moment is not None
+    later = checkpoint(1, 2, panes=[pane(2, n=9), pane(5_000)], values=[value(T0, 2.0)])
+    assert store.commit_all([later, checkpoint(1, 2, partition=ROLL_UP)]) == {0, ROLL_UP}
+    assert moment.keep()
+    assert store.kept_moments([0, ROLL_UP]) == [T0 + 1]
+    kept = store.kept_states(T0 + 1)
+    assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
+    assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
+    assert (kept[0].source_names, kept[ROLL_UP].partials) == ([named], [share])
+    assert store.recover(0).offset == 2
+    assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def kept_at(store: SqlStore, offset: int, *partitions: int) -> bool:
+    """Bring partitions to `offset` and keep their states."""
+    before = [store.recover(partition).offset for partition in partitions]
+    told = [checkpoint(old, offset, number) for old, number in zip(before, partitions, strict=True)]
+    assert store.commit_all(told) == set(partitions)
+    moment = store.open_moment(partitions, T0 + offset, {})
+    return moment is not None and moment.keep()
+
+
+def test_a_moment_counts_only_with_the_states_of_all_partitions(store: SqlStore) -> None:
+    assert kept_at(store, 1, 0, 1)
+    assert kept_at(store, 2, 0)
+    assert kept_at(store, 3, 0, 1)
+    assert store.kept_moments([0, 1]) == [T0 + 1, T0 + 3]
+    assert store.kept_moments([0]) == [T0 + 1, T0 + 2, T0 + 3]
+    assert {state.at for state in store.kept_states(T0 + 3).values()} == {T0 + 3}
+
+
+def test_there_is_no_moment_where_partitions_stand_at_different_times(store: SqlStore) -> None:
+    assert store.commit_all([checkpoint(-1, 1, 0), checkpoint(-1, 2, 1)]) == {0, 1}
+    assert store.open_moment([0, 1], T0 + 2, {}) is None
+    assert store.open_moment([1, 2], T0 + 2, {}) is None, "one has never run"
+    assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_kept_before(store: SqlStore) -> None:
+    assert kept_at(store, 1, 0)
+    assert store.commit(checkpoint(1, 2))
+    moment = store.open_moment([0], T0 + 2, {})
+    assert moment is not None
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE snapshot RENAME TO elsewhere"))
+    with pytest.raises(Unavailable, match="table"):
+        moment.keep()
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO snapshot"))
+    assert store.kept_moments([0]) == [T0 + 1]
+    assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_moment_that_is_given_up_is_not_kept_and_closes_what_it_had_open(store: SqlStore) -> None:
+    assert store.commit_all([checkpoint(-1, 1, 0), checkpoint(-1, 1, 1)]) == {0, 1}
+    moment = store.open_moment([0, 1], T0 + 1, {})
+    assert moment is not None
+    moment.give_up()
+    assert not moment.keep()
+    assert store.kept_moments([0]) == []
+    assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_the_write_ahead_log_begins_anew_once_a_state_has_been_kept(tmp_path: Path) -> None:
+    store = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
+    store.migrate()
+    assert kept_at(store, 1, 0)
+    with store.engine.connect() as connection:
+        busy, pages, written = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    assert (busy, pages, written) == (0, 0, 0)
+    store.close()
+
+
+def test_of_a_database_in_memory_no_moment_can_be_held_fast() -> None:
+    store = SqlStore("sqlite://")
+    store.migrate()
+    assert store.commit(checkpoint())
+    assert store.open_moment([0], T0 + 1, {}) is None
+    store.close()
 
 
 def test_a_database_whose_tables_nobody_has_made_yet_does_not_answer(url: str) -> None:

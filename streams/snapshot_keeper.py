@@ -1,0 +1,74 @@
+"""Keeps the whole state once an hour, in a thread of its own: the beats go on meanwhile.
+
+What cannot be kept is told in the log, and not tried again before the next hour or the next start: a replay of that
+hour begins with the state kept before.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from sensors.errors import Unavailable
+from streams.sql_snapshots import Moment
+from streams.sql_store import SqlStore
+
+SNAPSHOT_MS = 3_600_000
+log = structlog.get_logger("snapshots")
+
+
+def is_new_hour(now: int, before: int) -> bool:
+    """Whether the last time that the state is to be kept lies between (both ms UTC)."""
+    return now // SNAPSHOT_MS != before // SNAPSHOT_MS
+
+
+class SnapshotKeeper:
+    """For one engine: at most one keeping at a time."""
+
+    def __init__(self, store: SqlStore, horizons: Mapping[str, int]) -> None:
+        self._store = store
+        self._horizons = horizons
+        self._hour = 0
+        self._moment: Moment | None = None
+        self._keeping: asyncio.Future[None] | None = None
+
+    async def begin(self, partitions: Sequence[int], at: int) -> None:
+        """Keep the state of these `partitions`, all of which were last written as of `at` (ms UTC), unless its hour has
+        been done. Returns when that moment is held fast: from then on they may be written again."""
+        if self._keeping is not None and self._keeping.done():
+            self._keeping.result()
+            self._keeping = None
+        if self._keeping is None and at // SNAPSHOT_MS > self._hour:
+            self._hour = at // SNAPSHOT_MS
+            self._moment = await asyncio.to_thread(self._opened, partitions, at)
+            if self._moment is not None:
+                # Not a task: what is given to the executor runs, and closes what is open, whoever is cancelled.
+                self._keeping = asyncio.get_running_loop().run_in_executor(None, _keep, self._moment)
+
+    def _opened(self, partitions: Sequence[int], at: int) -> Moment | None:
+        try:
+            kept = self._store.kept_moments(partitions)
+            if kept and not is_new_hour(at, kept[-1]):
+                return None  # before this engine was started
+            return self._store.open_moment(partitions, at, self._horizons)
+        except Unavailable as reason:
+            log.warning("the state is not kept", at=at, reason=str(reason))
+            return None
+
+    def give_up(self) -> None:
+        """Let what is being kept go, where that saves time: the next start in this hour will keep it."""
+        if self._moment is not None:
+            self._moment.give_up()
+
+    async def ended(self) -> None:
+        """Return when nothing is being kept any more."""
+        if self._keeping is not None:
+            await self._keeping
+
+
+def _keep(moment: Moment) -> None:
+    try:
+        if not moment.keep():
+            log.info("the state is not kept: the end came first", at=moment.at)
+    except Unavailable as reason:
+        log.warning("the state is not kept", at=moment.at, reason=str(reason))

@@ -1,0 +1,150 @@
+"""Snapshots: whole states kept for a replay to begin with, each read as of one moment while commits go on.
+
+    a commit ──▶ open_moment: a read transaction of its own, which sees what stands now ──▶ Moment.keep: read all, write
+
+All partitions of a moment are kept under its time, and a replay begins at a moment of which none is missing.
+"""
+
+import threading
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import StaticPool
+
+from streams.checkpoint import ROLL_UP, PaneRow, Recovered
+from streams.sql_database import answering, each_made
+from streams.sql_recovery import SqlRecovery
+from streams.sql_tables import CheckpointTable, PaneTable, PartialTable, SnapshotTable, table_of
+
+MINUTE_MS = 60_000
+MINUTES_KEPT_MS = 60 * MINUTE_MS
+"""With a whole state the ledger's minutes of the hour before it are kept: later messages may add to them."""
+
+PANES_A_PIECE = 500
+_MAP, _ARRAY = b"\xde", b"\xdd"
+"""MessagePack's map 16 and array 32: the number of what follows is in 2 and in 4 bytes, big-endian."""
+
+
+class Moment:
+    """What partitions had come to at `at` (ms UTC), behind a connection that is open until `keep` has read all."""
+
+    def __init__(
+        self, store: "SqlSnapshots", at: int, partitions: Sequence[int], horizons: Mapping[str, int],
+        connection: Connection, opened: ExitStack,
+    ) -> None:  # fmt: skip
+        self.at = at
+        self._store = store
+        self._partitions = partitions
+        self._horizons = horizons
+        self._connection = connection
+        self._opened = opened
+        self._given_up = threading.Event()
+
+    def give_up(self) -> None:
+        """Have a `keep` that still reads, in another thread, end soon and keep nothing."""
+        self._given_up.set()
+
+    def keep(self) -> bool:
+        """Keep the states, each in a short transaction; False when given up. Raises Unavailable; to be called once."""
+        contents: dict[int, bytes] = {}
+        # All is read before any is written: as long as somebody reads, SQLite's WAL only grows.
+        with answering(self._store.engine), self._opened:
+            for partition in self._partitions:
+                if self._given_up.is_set():
+                    return False
+                contents[partition] = self._store.packed_state(self._connection, partition, self._horizons)
+        for partition, content in contents.items():
+            self._store.write_snapshot(partition, self.at, content)
+        return True
+
+
+class SqlSnapshots(SqlRecovery):
+    """Keeps snapshots, and gives them back."""
+
+    def open_moment(self, partitions: Sequence[int], at: int, horizons: Mapping[str, int]) -> Moment | None:
+        """The states of `partitions` as they stand now, `horizons` as for recovery. None unless the last checkpoint of
+        each is of `at`, and for a database in memory, whose one connection others need meanwhile."""
+        if isinstance(self.engine.pool, StaticPool):
+            return None
+        table = table_of(CheckpointTable)
+        with answering(self.engine), ExitStack() as opened:
+            connection = opened.enter_context(self.engine.connect())
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            # The first statement decides what all that follow see.
+            found = connection.execute(sa.select(table.c.at).where(table.c.partition.in_(partitions))).scalars().all()
+            if found == [at] * len(partitions):
+                return Moment(self, at, partitions, horizons, connection, opened.pop_all())
+        return None
+
+    def packed_state(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> bytes:
+        """What `kept_states` gives back of one partition."""
+        packing = zlib.compressobj(1)
+        pieces = [packing.compress(piece) for piece in self._encoded(connection, partition, horizons)]
+        return b"".join([*pieces, packing.flush()])
+
+    def _encoded(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> Iterator[bytes]:
+        """A Recovered in msgpack, piece by piece. Of panes there may be hundreds of thousands: they are never all in
+        memory, nor encoded in one go in which no other thread has its turn."""
+        state = self._recovered(connection, partition, horizons, with_panes=False)
+        if partition == ROLL_UP:
+            self._add_amendable(connection, state, horizons)
+        state.minutes = self._minutes_of(connection, partition, minutes_from(state.at))
+        state.reasons = self._reasons_of(connection, partition)
+        encode = msgspec.msgpack.Encoder().encode
+        yield _MAP + len(state.__struct_fields__).to_bytes(2, "big")
+        for name in state.__struct_fields__:
+            if name != "panes":
+                yield encode(name) + encode(getattr(state, name))
+        table = table_of(PaneTable)
+        mine = table.c.partition == partition
+        count = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
+        yield encode("panes") + _ARRAY + count.to_bytes(4, "big")
+        panes = each_made(PaneRow, connection, PaneTable, mine)
+        while part := list(islice(panes, PANES_A_PIECE)):
+            yield b"".join(map(encode, part))
+
+    def write_snapshot(self, partition: int, at: int, content: bytes) -> None:
+        with self._writing() as connection:
+            self._put_rows(connection, SnapshotTable, [{"partition": partition, "at": at, "content": content}])
+
+    def kept_moments(self, partitions: Sequence[int]) -> list[int]:
+        """The moments (ms UTC) of which the state of every one of `partitions` was kept, the oldest first."""
+        table = table_of(SnapshotTable)
+        query = sa.select(table.c.at).where(table.c.partition.in_(partitions)).group_by(table.c.at)
+        with self._reading() as connection:
+            whole = query.having(sa.func.count() == len(partitions)).order_by(table.c.at)
+            return list(connection.execute(whole).scalars())
+
+    def kept_states(self, at: int) -> dict[int, Recovered]:
+        """The states that were kept of a moment, by partition."""
+        table = table_of(SnapshotTable)
+        query = sa.select(table.c.partition, table.c.content).where(table.c.at == at)
+        with self._reading() as connection:
+            return {
+                partition: msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)
+                for partition, content in connection.execute(query)
+            }
+
+    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
+        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
+        table = table_of(PartialTable)
+        keys: set[tuple[str, int]] = set()
+        for kpi, horizon in horizons.items():
+            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
+            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
+        keys -= {(partial.kpi, partial.end) for partial in state.partials}
+        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
+        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
+
+
+def minutes_from(at: int) -> int:
+    """The first of the ledger's minutes that a state kept at `at` (ms UTC) has."""
+    return at // MINUTE_MS * MINUTE_MS - MINUTES_KEPT_MS
