@@ -97,9 +97,9 @@ class Engine:
         generation: Callable[[], int] = lambda: 0,
         fenced: Callable[[int], None] = lambda partition: None,
     ) -> None:
-        """`received` gives the journal's next ordinals where that is cheap; `is_alone`: no other worker exists;
-        `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were dropped
-        because another worker had written."""
+        """`received` gives the journal's next ordinals at once, as far as they are known; `is_alone`: no other worker
+        exists; `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were
+        dropped because another worker had written."""
         self._catalogue = catalogue
         self._store = store
         self._live = live
