@@ -21,6 +21,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     `arrived` counts the messages that this process of the bridge got from the broker until then, `repeated` those of
     them that came again while they were held. With all batches sealed with this one counted as journaled:
     arrived = journaled by this process + pending + repeated. Both begin at 0 with the process; 0 in older records.
+    `overtaken` is how often this process had to number anew because another bridge had written, and `overtaken_at`
+    when it last had to (ms UTC); 0 while it never had to, and in older records.
     """
 
     partition: int
@@ -34,6 +36,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     redelivered: list[int] = []
     arrived: int = 0
     repeated: int = 0
+    overtaken: int = 0
+    overtaken_at: int = 0
 
     @property
     def after(self) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from sensors.errors import SettingsError
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
-from streams.disk_watch import FaultWatch, waits_source
+from streams.disk_watch import FaultWatch, overtaken_source, waits_source
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
 from streams.secret_file import secret_from
@@ -51,6 +51,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     await asyncio.to_thread(store.migrate)
     live = RedisLive(redis)
     cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
+    watch = FaultWatch(live, now_ms, waits_source(cluster.engine.waits), overtaken_source(cluster.engine.overtaken))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -58,7 +59,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
         asyncio.create_task(cluster.run(stop)),
         asyncio.create_task(keep_summaries(cluster.engine, store, loaded, now_ms)),
         asyncio.create_task(send_due_mails(store, now_ms)),
-        asyncio.create_task(FaultWatch(live, now_ms, waits_source(cluster.engine.waits)).run()),
+        asyncio.create_task(watch.run()),
     ]
     done, rest = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:

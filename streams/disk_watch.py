@@ -21,6 +21,9 @@ WAITS_MS = 3_000
 """A transaction may wait for another's fsync; what takes longer is told."""
 
 BRIDGE_SILENT_MS = 10_000
+OVERTAKEN_MS = 300_000
+"""So long is told that a bridge was overtaken: it happens in an instant, and somebody must see it."""
+
 Source = Callable[[int], Mapping[What, Seen]]
 log = structlog.get_logger("faults")
 
@@ -104,6 +107,16 @@ def bridge_source(newest: Callable[[], int | None], started: int) -> Source:
             return {"journal_waits": Seen(detail=str(reason))}
         silent_ms = now - max(heard or 0, started)
         return {"bridge_silent": Seen()} if silent_ms > BRIDGE_SILENT_MS else {}
+
+    return look
+
+
+def overtaken_source(overtaken: Mapping[str, int]) -> Source:
+    """Bridges that others have overtaken, and when that was last so (ms UTC): not when a worker came to read it."""
+
+    def look(now: int) -> Mapping[What, Seen]:
+        lately = ", ".join(sorted(name for name, at in list(overtaken.items()) if now - at <= OVERTAKEN_MS))
+        return {"bridge_overtaken": Seen(lately, lately)} if lately else {}
 
     return look
 
