@@ -32,6 +32,19 @@ class HeldAnswer(TypedDict):
     checkpoint: int
 
 
+class BridgeAnswer(TypedDict):
+    """What a bridge said last (`at`, ms UTC) of its process: messages held, arrived, and come again while held; how
+    often another bridge had overtaken it, and when last (null: never)."""
+
+    bridge: str
+    at: int
+    pending: int
+    arrived: int
+    repeated: int
+    overtaken: int
+    overtaken_at: int | None
+
+
 class LedgerAnswer(TypedDict):
     """Totals of messages since the data folder was made; `difference` is 0. `readings` are in messages accepted.
 
@@ -45,6 +58,7 @@ class LedgerAnswer(TypedDict):
     rejected: int
     in_flight: int
     held: HeldAnswer
+    bridges: list[BridgeAnswer]
     difference: int
     readings: int
     refused_by_broker: int
@@ -165,16 +179,28 @@ def newer(one: KpiAnswer | None, other: KpiAnswer | None) -> KpiAnswer | None:
 
 class _LiveBridge(msgspec.Struct):
     pending: int
+    at: int = 0
+    arrived: int = 0
+    repeated: int = 0
+    overtaken: int = 0
+    overtaken_at: int = 0
 
 
 def ledger_of_live(
-    partitions: Iterable[bytes], bridges: Iterable[bytes], refused: int, by_reason: dict[str, int]
+    partitions: Iterable[bytes], bridges: Iterable[tuple[str, bytes]], refused: int, by_reason: dict[str, int]
 ) -> LedgerAnswer:
-    """The sum over the partitions' and bridges' JSON in the live store."""
+    """The sum over the partitions' and bridges' JSON in the live store; bridges by their names."""
     rows = [msgspec.json.decode(row, type=_LiveLedger) for row in partitions]
     total = {name: sum(getattr(row, name) for row in rows) for name in _LiveLedger.__struct_fields__}
-    pending = sum(msgspec.json.decode(one, type=_LiveBridge).pending for one in bridges)
-    return _ledger(total | {"pending": pending}, refused, by_reason)
+    told = [_bridge(name, msgspec.json.decode(one, type=_LiveBridge)) for name, one in sorted(bridges)]
+    return _ledger(total | {"pending": sum(one["pending"] for one in told)}, told, refused, by_reason)
+
+
+def _bridge(name: str, live: _LiveBridge) -> BridgeAnswer:
+    return {
+        "bridge": name, "at": live.at, "pending": live.pending, "arrived": live.arrived, "repeated": live.repeated,
+        "overtaken": live.overtaken, "overtaken_at": live.overtaken_at or None,
+    }  # fmt: skip
 
 
 def ledger_of_counts(
@@ -184,10 +210,12 @@ def ledger_of_counts(
     total = {name: getattr(counts, name) for name in ("accepted", "duplicate", "too_late", "rejected", "readings")}
     total |= dict(zip(("numbered", "unreadable", "missing"), numbered, strict=True))
     nothing = {"in_flight": 0, "unwritten": 0, "pending": 0}
-    return _ledger(total | {"received": counts.received} | nothing, refused, by_reason)
+    return _ledger(total | {"received": counts.received} | nothing, [], refused, by_reason)
 
 
-def _ledger(total: dict[str, Any], refused: int, by_reason: dict[str, int]) -> LedgerAnswer:
+def _ledger(
+    total: dict[str, Any], bridges: list[BridgeAnswer], refused: int, by_reason: dict[str, int]
+) -> LedgerAnswer:
     outcomes = ("accepted", "duplicate", "too_late", "rejected", "in_flight")
     return {
         "received": total["received"], "accepted": total["accepted"], "duplicate": total["duplicate"],
@@ -196,6 +224,7 @@ def _ledger(total: dict[str, Any], refused: int, by_reason: dict[str, int]) -> L
             "bridge": total["pending"], "journal": total["in_flight"] - total["unwritten"],
             "checkpoint": total["unwritten"],
         },
+        "bridges": bridges,
         "difference": total["received"] - sum(total[name] for name in outcomes), "readings": total["readings"],
         "refused_by_broker": refused, "by_reason": by_reason,
         "sent": total["numbered"] + total["unreadable"] + total["missing"], "numbered": total["numbered"],

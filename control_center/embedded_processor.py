@@ -13,7 +13,7 @@ import structlog
 from sensors.errors import Unavailable
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
-from streams.disk_watch import FaultWatch, bridge_source, journal_source, waits_source
+from streams.disk_watch import FaultWatch, bridge_source, journal_source, overtaken_source, waits_source
 from streams.fault import What
 from streams.faust_worker import EmbeddedWorker
 from streams.live import LiveStore
@@ -35,14 +35,14 @@ async def process(
         return
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     worker = EmbeddedWorker(catalogue, store, live, journal, clock)
-    started = clock()
+    engine, started = worker.engine, clock()
     watch.sources += [
-        waits_source(worker.engine.waits), bridge_source(journal.newest, started),
-        journal_source(journal.newest, started),
+        waits_source(engine.waits), bridge_source(journal.newest, started), journal_source(journal.newest, started),
+        overtaken_source(engine.overtaken),
     ]  # fmt: skip
     tasks = [
         asyncio.create_task(worker.run(stop)),
-        asyncio.create_task(keep_summaries(worker.engine, store, definitions, clock)),
+        asyncio.create_task(keep_summaries(engine, store, definitions, clock)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

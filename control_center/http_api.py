@@ -37,7 +37,7 @@ async def ledger_of(context: Context) -> LedgerAnswer:
     refused = await from_store(context.store.refusals_total)
     rows = [row for _, row in context.mirror.state.items("l:")]
     if rows:
-        bridges = [bridge for _, bridge in context.mirror.state.items("b:")]
+        bridges = [(key.removeprefix("b:"), bridge) for key, bridge in context.mirror.state.items("b:")]
         return answer.ledger_of_live(rows, bridges, refused, reasons)
     totals = await from_store(context.store.ledger_totals)
     return answer.ledger_of_counts(totals, await from_store(context.store.numbered_totals), refused, reasons)

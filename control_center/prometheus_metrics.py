@@ -82,6 +82,12 @@ def _families(state: SyncState, ledger: LedgerAnswer | None, place_code: str, no
     bridges = decoded(state.items("b:"))
     yield _gauge("ioc_bridge_pending_messages", "Held by a bridge, not journaled yet.", "bridge",
                  {name: bridge["pending"] for name, bridge in bridges.items()})
+    overtaken = CounterMetricFamily(
+        "ioc_bridge_overtaken", "How often another bridge had written before, since it began.", labels=["bridge"]
+    )
+    for name, bridge in sorted(bridges.items()):
+        overtaken.add_metric([name], bridge.get("overtaken", 0))
+    yield overtaken
     faults: dict[str, float] = {fault.what: 1 for fault in standing_faults(state, now)}
     yield _gauge("ioc_fault", "1 for each fault of the centre itself that stands.", "what", faults)
     severities = {"critical": 0, "warning": 0, "notice": 0}

@@ -23,6 +23,8 @@ class Batch(msgspec.Struct, frozen=True):
     `arrived` counts the messages that this process of the bridge got from the broker until then, `repeated` those of
     them that came again while they were held. With all batches sealed with this one counted as journaled:
     arrived = journaled by this process + pending + repeated. Both begin at 0 with the process; 0 in older records.
+    `overtaken` is how often this process had to number anew because another bridge had written, and `overtaken_at`
+    when it last had to (ms UTC); 0 while it never had to, and in older records.
     """
 
     partition: int
@@ -36,6 +38,8 @@ class Batch(msgspec.Struct, frozen=True):
     redelivered: list[int] = []
     arrived: int = 0
     repeated: int = 0
+    overtaken: int = 0
+    overtaken_at: int = 0
 
     @property
     def after(self) -> int:
@@ -62,6 +66,8 @@ class JournaledBatch(msgspec.Struct, array_like=True, frozen=True):
     redelivered: list[int] = []
     arrived: int = 0
     repeated: int = 0
+    overtaken: int = 0
+    overtaken_at: int = 0
 
     @property
     def after(self) -> int:
@@ -81,6 +87,7 @@ def encode(batch: Batch) -> bytes:
             batch.partition, batch.first, batch.sealed_at, batch.bridge, batch.pending, batch.topics,
             b"\n".join(batch.payloads), struct.pack(f"<{count}I", *map(len, batch.payloads)),
             struct.pack(f"<{count}q", *batch.received_at), batch.redelivered, batch.arrived, batch.repeated,
+            batch.overtaken, batch.overtaken_at,
         )
     )  # fmt: skip
 
@@ -100,4 +107,5 @@ def decode(record: bytes) -> Batch:
     return Batch(
         kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending, kept.topics, payloads,
         list(struct.unpack(f"<{count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
+        kept.overtaken, kept.overtaken_at,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from sensors.batch import Batch, decode, encode
+from sensors.batch import Batch, encode, journaled
 from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.journal import Record
 from sensors.kafka_topics import BYTES_MAX, RECORD_BATCH_MAX, RETENTION_MS, TIMEOUT_S, translated
@@ -302,7 +302,7 @@ async def _next_ordinal(reader: KafkaJournalReader, partition: int, end: int) ->
             f"all records of partition {partition} have expired, and with them where its numbering stood: give the"
             " bridge and the workers a new topic (--topic) and the workers a new database"
         )
-    return max(decode(record.batch).after for record in tail)
+    return max(journaled(record.batch).after for record in tail)
 
 
 async def _kept(
@@ -319,7 +319,7 @@ async def _kept(
     records = await reader.read(partition, start, end - start) if 0 < end - start <= TAIL + len(mine) else []
     if not records or records[0].offset > start:
         raise Overtaken(f"partition {partition}: others have written from offset {start} to {end}")
-    others = [decode(record.batch).after for record in records if record.batch not in ours]
+    others = [journaled(record.batch).after for record in records if record.batch not in ours]
     if max(others, default=0) > first:
         raise Overtaken(f"partition {partition}: the next ordinal is {max(others)}, not {first}")
     return ours & {record.batch for record in records}

@@ -9,7 +9,8 @@ stops at its limit of unacknowledged messages.
 
 The broker lets one client of a name in at a time, but two bridges of one name may take turns: an orchestrator starts
 a second one, or an old one comes back. The journal tells the one whose ordinals the other has used (Overtaken): it
-asks for the ordinals again, numbers what it holds anew, and acknowledges only when that is journaled.
+asks for the ordinals again, numbers what it holds anew, and acknowledges only when that is journaled. Its batches say
+how often that was so.
 """
 
 import asyncio
@@ -110,6 +111,7 @@ class MqttBridge:
         self.subscribed = asyncio.Event()
         self.journaled = 0
         self.overtaken = 0
+        self._overtaken_at = 0
 
     @property
     def status_topic(self) -> str:
@@ -118,7 +120,7 @@ class MqttBridge:
 
     def counts(self) -> Counts:
         """Messages since this bridge began: arrived = journaled, or being so + held + repeated."""
-        return self._inbox.counts()
+        return self._inbox.counts()._replace(overtaken=self.overtaken, overtaken_at=self._overtaken_at)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bridge until `stop`; what was received by then and not journaled comes again at the next start."""
@@ -150,7 +152,7 @@ class MqttBridge:
             taken = self._inbox.take()
             for read in taken:
                 packer.add(read.publishes, read.received_at)
-            received, now, counts = packer.held, self._clock(), self._inbox.counts()
+            received, now, counts = packer.held, self._clock(), self.counts()
             batches = packer.seal(now, counts)
             if self._mine and now - heartbeat_at >= HEARTBEAT_MS:
                 heartbeat_at = now
@@ -168,7 +170,7 @@ class MqttBridge:
                 await self._patiently(partial(self._journal.append, batches))
                 return
             except Overtaken as reason:
-                self.overtaken += 1
+                self.overtaken, self._overtaken_at = self.overtaken + 1, self._clock()
                 messages = sum(len(batch.topics) for batch in batches)
                 log.warning(
                     "another bridge writes to the journal, is there one of this client id or share? numbering anew",
@@ -177,7 +179,7 @@ class MqttBridge:
             # The other has something under way, or it would not have been quicker.
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
-            batches = packer.renumbered(batches, await self._patiently(self._journal.next_ordinals))
+            batches = packer.renumbered(batches, await self._patiently(self._journal.next_ordinals), self.counts())
 
     async def _collect(self, stop: asyncio.Event) -> None:
         """Wait for messages, then for a batch's worth of them, 50 ms at most; or for a heartbeat's time."""

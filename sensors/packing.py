@@ -18,12 +18,15 @@ TOPICS_CACHED = 200_000
 class Counts(NamedTuple):
     """Messages since this process of the bridge began, as of one moment.
 
-    Of the `arrived`, `repeated` came again while they were held here, and `held` wait to be packed.
+    Of the `arrived`, `repeated` came again while they were held here, and `held` wait to be packed. `overtaken` and
+    `overtaken_at` as batches say them (sensors.batch).
     """
 
     arrived: int = 0
     repeated: int = 0
     held: int = 0
+    overtaken: int = 0
+    overtaken_at: int = 0
 
 
 class _Columns:
@@ -80,19 +83,23 @@ class Packer:
         """A batch without messages: the bridge lives, and how many messages it holds unjournaled."""
         return self._sealed(_Columns(partition), slice(0, 0), now, counts)
 
-    def renumbered(self, batches: Iterable[Batch], next_ordinals: Mapping[int, int]) -> list[Batch]:
+    def renumbered(self, batches: Iterable[Batch], next_ordinals: Mapping[int, int], counts: Counts) -> list[Batch]:
         """The batches sealed last, numbered anew from `next_ordinals`, as is what is sealed from now on.
 
         Their messages may be in the journal under their old ordinals, so all count as redelivered: what has no time
-        of its own is then told apart by its identity. Heartbeats are left out, the next one is never far.
+        of its own is then told apart by its identity. They say how often the bridge was overtaken by now; the other
+        counts stay those of their sealing. Heartbeats are left out, the next one is never far.
         """
         self._next = dict(next_ordinals)
-        return [self._again(batch) for batch in batches if batch.topics]
+        return [self._again(batch, counts) for batch in batches if batch.topics]
 
-    def _again(self, batch: Batch) -> Batch:
+    def _again(self, batch: Batch, counts: Counts) -> Batch:
         first, count = self._next.get(batch.partition, 0), len(batch.topics)
         self._next[batch.partition] = first + count
-        return msgspec.structs.replace(batch, first=first, redelivered=list(range(count)))
+        return msgspec.structs.replace(
+            batch, first=first, redelivered=list(range(count)),
+            overtaken=counts.overtaken, overtaken_at=counts.overtaken_at,
+        )  # fmt: skip
 
     def _place(self, topic: bytes) -> tuple[str, _Columns]:
         """A topic as text and its partition's columns, remembered: some 40 times cheaper than to work them out."""
@@ -109,6 +116,7 @@ class Packer:
         return Batch(
             columns.partition, first, now, self._bridge, counts.held,
             topics, columns.payloads[part], columns.received_at[part], redelivered, counts.arrived, counts.repeated,
+            counts.overtaken, counts.overtaken_at,
         )  # fmt: skip
 
 

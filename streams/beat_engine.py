@@ -24,7 +24,7 @@ from streams.catalogue import Catalogue, reach_ms
 from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
 from streams.fault import WAITS_MS, What
 from streams.live import LiveStore
-from streams.live_keys import alert_entry, entry, ledger_entry, value_entry
+from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
 from streams.roll_up import Report, RollUp
 from streams.snapshot_keeper import SnapshotKeeper, is_new_hour
@@ -95,9 +95,9 @@ class Engine:
         generation: Callable[[], int] = lambda: 0,
         fenced: Callable[[int], None] = lambda partition: None,
     ) -> None:
-        """`received` gives the journal's next ordinals where that is cheap; `is_alone`: no other worker exists;
-        `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were dropped
-        because another worker had written."""
+        """`received` gives the journal's next ordinals at once, as far as they are known; `is_alone`: no other worker
+        exists; `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were
+        dropped because another worker had written."""
         self._catalogue = catalogue
         self._store = store
         self._live = live
@@ -131,6 +131,9 @@ class Engine:
         self._backlog: dict[str, bytes | None] = {}
         self.waits: dict[What, tuple[int, str]] = {}
         """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
+
+        self.overtaken: dict[str, int] = {}
+        """When each bridge was last overtaken by another (ms UTC), by its own word."""
 
     @property
     def owned(self) -> list[int]:
@@ -361,8 +364,9 @@ class Engine:
         changes.update(value_entry(value) for value in beat.current)
         changes.update(alert_entry(alert, self._catalogue) for alert in beat.alerts)
         for name, batch in beat.bridges.items():
-            counts = {"pending": batch.pending, "arrived": batch.arrived, "repeated": batch.repeated}
-            changes.update([entry(f"b:{name}", **counts, at=batch.sealed_at)])
+            changes.update([bridge_entry(name, batch)])
+        for name, at in beat.overtaken.items():
+            self.overtaken[name] = max(at, self.overtaken.get(name, 0))
 
     async def _commit(self) -> None:
         """Write every checkpoint that waits, in one transaction; those of partitions lost to others are dropped."""

@@ -22,6 +22,9 @@ BRIDGE_SILENT_MS = 10_000
 SLOW_MS = 2_000
 """A heartbeat a second is at most a little over a second old when it is first seen; the rest is the journal's."""
 
+OVERTAKEN_MS = 300_000
+"""So long is told that a bridge was overtaken: it happens in an instant, and somebody must see it."""
+
 Source = Callable[[int], Mapping[What, Seen]]
 log = structlog.get_logger("faults")
 
@@ -123,6 +126,16 @@ def journal_source(newest: Callable[[], int | None], started: int) -> Source:
             if heard > judged:
                 judged, is_slow = heard, now - heard >= SLOW_MS
         return {"journal_slow": Seen()} if is_slow else {}
+
+    return look
+
+
+def overtaken_source(overtaken: Mapping[str, int]) -> Source:
+    """Bridges that others have overtaken, and when that was last so (ms UTC): not when a worker came to read it."""
+
+    def look(now: int) -> Mapping[What, Seen]:
+        lately = ", ".join(sorted(name for name, at in list(overtaken.items()) if now - at <= OVERTAKEN_MS))
+        return {"bridge_overtaken": Seen(lately, lately)} if lately else {}
 
     return look
 

@@ -17,6 +17,7 @@ What = Literal[
     "checkpoint_waits",  # the database does not take checkpoints: figures are live, and not kept
     "bridge_silent",     # nothing has been journaled for a while, not even the bridge's heartbeat
     "disk_low",          # nearly full: a warning, everything still works
+    "bridge_overtaken",  # two bridges write the same partitions by turns: nothing is lost, yet one is too many
 ]  # fmt: skip
 """The gravest first: the order in which people are told."""
 
@@ -25,7 +26,7 @@ WAITS_MS = 3_000
 
 AGAIN_MS = 5_000
 STALE_MS = 15_000
-WARNINGS: tuple[What, ...] = ("disk_low",)
+WARNINGS: tuple[What, ...] = ("disk_low", "bridge_overtaken")
 """What stops nothing: shown and told, and no reason not to be ready."""
 
 
@@ -42,6 +43,7 @@ WORDS: dict[What, Words] = {
     "checkpoint_waits": Words("Không ghi được cơ sở dữ liệu", "Database takes no checkpoints"),
     "bridge_silent": Words("Cầu nối MQTT im lặng", "MQTT bridge is silent"),
     "disk_low": Words("Đĩa sắp đầy", "Disk nearly full"),
+    "bridge_overtaken": Words("Hai cầu nối cùng phần chia tranh nhau", "Two bridges of one share overtake each other"),
 }
 
 

@@ -23,6 +23,7 @@ from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
+from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -159,9 +160,10 @@ class ClusterWorker:
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
+        self._ends = KafkaEnds(servers, topic, self._wanted)
         self.engine = Engine(
-            catalogue, store, live, clock, self._send_report, is_alone=False, generation=self._generation,
-            fenced=self._fenced,
+            catalogue, store, live, clock, self._send_report, lambda: self._ends.ordinals, is_alone=False,
+            generation=self._generation, fenced=self._fenced,
         )  # fmt: skip
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
@@ -243,6 +245,9 @@ class ClusterWorker:
         has_moved = place.partition in self.engine.owned and self.engine.offset(place.partition) > wanted
         return has_moved or (end is not None and wanted >= end)
 
+    def _wanted(self) -> dict[int, int]:
+        return {number: self.engine.offset(number) for number in self.engine.owned}
+
     def _generation(self) -> int:
         return int(self.app.consumer_generation_id)
 
@@ -277,13 +282,16 @@ class ClusterWorker:
         await self.app.start()
         beats = asyncio.create_task(self.engine.run(stop))
         catch_up = asyncio.create_task(self._catch_up())
+        ends = asyncio.create_task(self._ends.run())
         crashed = asyncio.create_task(self.app.wait_until_stopped())
         try:
-            done, _ = await asyncio.wait({beats, crashed, catch_up}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({beats, crashed, catch_up, ends}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             catch_up.cancel()
+            ends.cancel()
+            await asyncio.wait({ends})
             await self.app.stop()
 
     async def _made_topics(self, stop: asyncio.Event) -> bool:

@@ -54,7 +54,8 @@ class Intake:
     """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
     What a beat leaves behind besides columns: `rejections`, `readings_rejected`, `new_keys` (identities of events and
-    of messages without a time, by kind), `gap` (ordinals that never came) and `bridges` (each bridge's last batch).
+    of messages without a time, by kind), `gap` (ordinals that never came), `bridges` (each bridge's last batch) and
+    `overtaken` (when bridges were overtaken last, by their own word).
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Intake:
         self.pending = 0
         self.gap = 0
         self.bridges: dict[str, JournaledBatch] = {}
+        self.overtaken: dict[str, int] = {}
         self.new_keys: dict[int, list[int]] = {}
         self.rejections: list[Rejection] = []
         self.readings_rejected = 0
@@ -91,6 +93,8 @@ class Intake:
     def observe(self, offset: int, batch: JournaledBatch) -> None:
         """Take one journaled batch in. Messages whose ordinals have been taken before are passed over."""
         self.bridges[batch.bridge] = batch
+        if batch.overtaken:  # of two bridges of one name the last batch may be the other's
+            self.overtaken[batch.bridge] = max(batch.overtaken_at, self.overtaken.get(batch.bridge, 0))
         skip = max(0, self.next_ordinal - batch.first)
         self.gap += max(0, batch.first - self.next_ordinal)
         if skip < len(batch.topics):

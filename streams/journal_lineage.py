@@ -11,7 +11,7 @@ import msgspec
 from sensors import batch as batches
 from sensors.errors import IocError, SettingsError
 from sensors.journal import JournalReader, Record
-from sensors.kafka_journal import KafkaJournalReader
+from sensors.kafka_journal import TAIL, KafkaJournalReader
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat import Value
 from streams.catalogue import Catalogue
@@ -189,11 +189,13 @@ class Lineages:
         return min(start, await _offset_at(reader, stretch.partition, midnight - AHEAD_MS, stretch.first))
 
     async def _too_late(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> frozenset[int]:
-        ending = await reader.read(stretch.partition, stretch.last, 1)
-        if not records or not ending:
+        # The last record need not have the highest ordinal: an old bridge's may stand there (sensors.kafka_journal).
+        tail = await reader.read(stretch.partition, max(0, stretch.last + 1 - TAIL), TAIL)
+        afters = [batches.journaled(record.batch).after for record in tail if record.offset <= stretch.last]
+        if not records or not afters:
             return frozenset()
-        first, after = batches.decode(records[0].batch).first, batches.decode(ending[0].batch).after
-        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first, after)
+        first = batches.journaled(records[0].batch).first
+        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first, max(afters))
 
 
 def _take_all(lineage: Lineage, records: list[Record]) -> None:
@@ -216,7 +218,7 @@ async def _offset_at(reader: JournalReader, partition: int, time: int, before: i
     while low < high:
         middle = (low + high) // 2
         found = await reader.read(partition, middle, 1)
-        if not found or found[0].offset >= high or batches.decode(found[0].batch).sealed_at >= time:
+        if not found or found[0].offset >= high or batches.journaled(found[0].batch).sealed_at >= time:
             high = middle
         else:
             low = found[0].offset + 1

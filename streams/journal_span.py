@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from sensors.batch import decode
+from sensors.batch import journaled
 from sensors.journal import JournalReader, Record
 
 RECORDS_A_READ = 200
@@ -15,7 +15,7 @@ async def begin_at(journal: JournalReader, part: int, end: int, wanted: int) -> 
     while high - low > 1:
         middle = (low + high) // 2
         found: list[Record] = await journal.read(part, middle, 1)
-        if found and found[0].offset < high and decode(found[0].batch).sealed_at <= wanted:
+        if found and found[0].offset < high and journaled(found[0].batch).sealed_at <= wanted:
             low = found[0].offset
         else:
             high = middle
@@ -34,6 +34,6 @@ async def runs(journal: JournalReader, part: int, begin: int, end: int) -> Async
         if not records:
             break
         if records[0].offset > 0 and (offset == begin or records[0].offset > offset):
-            known_from = decode(records[0].batch).sealed_at
+            known_from = journaled(records[0].batch).sealed_at
         offset = records[-1].offset + 1
         yield records, known_from

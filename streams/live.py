@@ -12,7 +12,8 @@ Keys, and the JSON value behind each:
                       deleted when the alert is closed
     l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "unwritten",
                       "readings", "sent", "numbered", "unreadable", "missing"}
-    b:<bridge>        {"pending", "arrived", "repeated", "at"}: the newest of the bridge (sensors.batch)
+    b:<bridge>        {"pending", "arrived", "repeated", "overtaken", "overtaken_at": ms, "at": ms}: the newest of the
+                      bridge (sensors.batch)
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
     f:<what>          {"what", "since": ms, "at": ms, "vi", "en", "detail"}: what ails the centre itself
                       (streams.fault); deleted when it is over, not believed 15 s after `at`

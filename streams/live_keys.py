@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from sensors.batch import JournaledBatch
 from streams.alert import Alert
 from streams.beat import Counts, Value
 from streams.catalogue import Catalogue
@@ -91,6 +92,12 @@ def ledger_entry(
             "missing": numbered[2],
         }
     )
+
+
+def bridge_entry(bridge: str, newest: JournaledBatch) -> tuple[str, bytes]:
+    """`b:<bridge>`: what its newest batch says of it."""
+    names = ("pending", "arrived", "repeated", "overtaken", "overtaken_at")
+    return entry(f"b:{bridge}", **{name: getattr(newest, name) for name in names}, at=newest.sealed_at)
 
 
 def entry(key: str, **members: object) -> tuple[str, bytes]:

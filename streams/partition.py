@@ -48,8 +48,8 @@ _decode_values = msgspec.msgpack.Decoder(list[Value]).decode
 @dataclass
 class Beat:
     """What one `evaluate` says. `current` are the newest values of what changed, `closed` what goes to history;
-    `partials` the mergeable shares for the roll-up; `bridges` each bridge's last batch; `numbered` (numbered,
-    unreadable, missing) over the sources that number their messages."""
+    `partials` the mergeable shares for the roll-up; `bridges` each bridge's last batch, `overtaken` when bridges were
+    overtaken last; `numbered` (numbered, unreadable, missing) over the sources that number their messages."""
 
     partition: int
     now: int
@@ -60,6 +60,7 @@ class Beat:
     steps: list[AlertStep] = field(default_factory=list)
     silent: dict[str, int] | None = None
     bridges: dict[str, JournaledBatch] = field(default_factory=dict)
+    overtaken: dict[str, int] = field(default_factory=dict)
     totals: Counts = field(default_factory=Counts)
     numbered: tuple[int, int, int] = (0, 0, 0)
     offset: int = 0
@@ -193,7 +194,7 @@ class Partition:
 
     def evaluate(self, now: int) -> Beat:
         """Judge and fold what has arrived, close windows, step alerts; everything that `now` makes true."""
-        beat = Beat(self.number, now, bridges=self._intake.bridges)
+        beat = Beat(self.number, now, bridges=self._intake.bridges, overtaken=self._intake.overtaken)
         self._settle(now, beat)
         limits = self._clocks.running(now)
         for kind, books in enumerate(self._folding.books_of_kind):

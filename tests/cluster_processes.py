@@ -69,6 +69,7 @@ class Cluster(Polled):
         self.port = free_port()
         self.broker = broker
         self.redis = redis
+        self.postgres = postgres
         self.database = postgres.new_database()
         self._kafka = kafka.address
         addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": self.database, "IOC_REDIS": redis.url}

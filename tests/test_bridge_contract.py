@@ -360,10 +360,13 @@ async def test_a_bridge_that_another_has_overtaken_numbers_anew_marks_all_and_ac
         await broker.send(publish(b"ioc/06652/air/s1", 2, b"second") + publish(b"ioc/06652/air/s1", 3, b"third"))
         await broker.until_acknowledged(3)
         batches = [batch for batch in await desk.batches() if batch.topics]
-        assert bridge.overtaken >= 1
+        assert bridge.counts().overtaken == bridge.overtaken >= 1
     assert payloads(batches) == [b"first", *others, b"second", b"third"]
     assert [batch.first for batch in batches[:3]] == [0, 1, 11]
     assert batches[2].redelivered == list(range(len(batches[2].topics)))
+    assert (batches[0].overtaken, batches[0].overtaken_at) == (0, 0)
+    assert batches[2].overtaken == 1
+    assert batches[0].sealed_at <= batches[2].sealed_at <= batches[2].overtaken_at <= now_ms()
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://x:1", "mqtt://", "mqtt://x:port", "mqtt://x/path"])

@@ -21,9 +21,10 @@ from small_world import catalogue
 
 from control_center.process_log import ProcessLog
 from control_center.process_supervisor import Child, Supervisor
-from sensors.batch import Batch
+from sensors.batch import Batch, encode
 from sensors.disk_room import DiskGauge, limits_of, room_of
 from sensors.errors import SettingsError, Unavailable
+from sensors.journal import Record
 from sensors.mqtt_probe import DEAF_MS, EVERY_MS, MqttProbe
 from sensors.room import FULL_BYTES, LOW_BYTES, LOW_BYTES_MOST, Limits, Room, level_of
 from sensors.sqlite_journal import SqliteJournal
@@ -31,14 +32,16 @@ from streams.beat_engine import Engine
 from streams.checkpoint import Checkpoint
 from streams.disk_watch import (
     BRIDGE_SILENT_MS,
+    OVERTAKEN_MS,
     SLOW_MS,
     FaultWatch,
     bridge_source,
     disk_source,
     journal_source,
+    overtaken_source,
     waits_source,
 )
-from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, WORDS, Seen, What, changes, fold, standing
+from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, WARNINGS, WORDS, Seen, What, changes, fold, standing
 from streams.faust_worker import ClusterWorker
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
@@ -202,6 +205,26 @@ def test_a_journal_is_slow_when_its_newest_record_is_old_already_when_it_is_firs
     assert look(newest + 9_000) == {"journal_slow": Seen()}, "until a record is young again"
     newest = NOW + 20_000
     assert look(newest + 1_000) == {}
+
+
+def test_bridges_that_were_overtaken_are_told_for_five_minutes_by_their_own_time() -> None:
+    overtaken: dict[str, int] = {}
+    look = overtaken_source(overtaken)
+    assert look(NOW) == {}
+    overtaken |= {"two": NOW, "one": NOW - OVERTAKEN_MS, "long-ago": NOW - OVERTAKEN_MS - 1}
+    assert look(NOW) == {"bridge_overtaken": Seen("one, two", "one, two")}
+    told = fold({}, look(NOW), NOW)["bridge_overtaken"]
+    assert told.vi == "Hai cầu nối cùng phần chia tranh nhau – one, two"
+    assert told.en == "Two bridges of one share overtake each other – one, two"
+    assert look(NOW + OVERTAKEN_MS + 1) == {}
+
+
+def test_the_pages_know_the_same_faults_in_the_same_order_and_the_same_as_warnings() -> None:
+    script = (Path(__file__).parent.parent / "control_center" / "static" / "fault_strip.js").read_text()
+    found = re.findall(r"const (ORDER|WARNINGS) = \[(.*?)\];", script, re.DOTALL)
+    listed = {name: re.findall(r'"(\w+)"', names) for name, names in found}
+    assert listed == {"ORDER": list(WORDS), "WARNINGS": list(WARNINGS)}
+    assert list(WORDS) == list(get_args(What))
 
 
 def test_a_journal_that_cannot_be_read_is_told_with_its_reason() -> None:
@@ -430,6 +453,33 @@ def test_a_worker_whose_partitions_another_has_taken_over_waits_for_no_checkpoin
         engine.disown(0)
         await engine.beat(clock[0])
         assert engine.waits == {}
+
+
+def test_an_engine_hears_that_a_bridge_was_overtaken_also_where_another_of_its_name_speaks_last(
+    tmp_path: Path,
+) -> None:
+    def heartbeat(offset: int, overtaken: int, overtaken_at: int) -> Record:
+        batch = Batch(0, 0, NOW, "twin", 0, [], [], [], [], 9, 1, overtaken, overtaken_at)
+        return Record(0, offset, encode(batch))
+
+    async def story() -> None:
+        store, live = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), MemoryLive("epoch")
+        store.migrate()
+        engine = Engine(catalogue(), store, live, lambda: NOW, _send_nothing)
+        await engine.observe(heartbeat(0, 0, 0))
+        await engine.beat(NOW, final=True)
+        assert engine.overtaken == {}
+        for record in (heartbeat(1, 2, NOW - 50), heartbeat(2, 1, NOW - 90), heartbeat(3, 0, 0)):
+            await engine.observe(record)
+        await engine.beat(NOW + 500, final=True)
+        assert engine.overtaken == {"twin": NOW - 50}
+        await engine.observe(heartbeat(4, 1, NOW - 90))
+        await engine.beat(NOW + 1_000, final=True)
+        assert engine.overtaken == {"twin": NOW - 50}
+        told = (await live.since("", 0)).changes["b:twin"]
+        assert json.loads(told or b"") == {
+            "pending": 0, "arrived": 9, "repeated": 1, "overtaken": 1, "overtaken_at": NOW - 90, "at": NOW,
+        }  # fmt: skip
         store.close()
 
     asyncio.run(story())

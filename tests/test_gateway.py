@@ -285,8 +285,10 @@ async def test_a_health_report_of_a_page_is_counted(world: World) -> None:
 
 async def test_the_ledger_sums_the_partitions_and_its_difference_is_what_is_not_explained(world: World) -> None:
     waiting = json.dumps(json.loads(ledger_json(10, 7, 1, 2)) | {"unwritten": 1}).encode()
-    bridge = b'{"pending":3,"arrived":18,"repeated":0,"at":0}'
-    await world.live.publish({"l:0": waiting, "l:1": ledger_json(5, 4, 0, 0), "b:one": bridge})
+    bridge = b'{"pending":2,"arrived":18,"repeated":4,"overtaken":5,"overtaken_at":70,"at":90}'
+    older = b'{"pending":1,"arrived":7,"repeated":0,"at":80}'
+    rows = {"l:0": waiting, "l:1": ledger_json(5, 4, 0, 0), "b:two": older, "b:one": bridge}
+    await world.live.publish(rows)
     async with wall_client(world.site) as wall:
         await wall.hello()
         await wall.until_sequence(1)
@@ -294,6 +296,9 @@ async def test_the_ledger_sums_the_partitions_and_its_difference_is_what_is_not_
     assert ledger["received"] == 15
     assert (ledger["accepted"], ledger["rejected"], ledger["in_flight"], ledger["readings"]) == (11, 1, 2, 33)
     assert ledger["held"] == {"bridge": 3, "journal": 1, "checkpoint": 1}
+    counts = {"at": 90, "pending": 2, "arrived": 18, "repeated": 4, "overtaken": 5, "overtaken_at": 70}
+    never = {"at": 80, "pending": 1, "arrived": 7, "repeated": 0, "overtaken": 0, "overtaken_at": None}
+    assert ledger["bridges"] == [{"bridge": "one", **counts}, {"bridge": "two", **never}]
     assert ledger["difference"] == 1
 
 
@@ -559,10 +564,10 @@ async def test_ready_says_in_words_why_not_and_is_ready_once_partitions_progress
     assert (health["status"], len(health["build"])) == ("ok", 12)
 
 
-async def test_a_fault_of_the_centre_is_a_reason_not_to_be_ready_and_a_nearly_full_disk_a_warning(world: World) -> None:
+async def test_a_fault_of_the_centre_is_a_reason_not_to_be_ready_and_what_stops_nothing_a_warning(world: World) -> None:
     now = now_ms()
     progress = msgspec.json.encode({"watermark": T0, "offset": 5, "lag": 0, "at": now})
-    low = fold({}, {"disk_low": Seen("còn 150 MB", "150 MB left")}, now)
+    low = fold({}, {"disk_low": Seen("còn 150 MB", "150 MB left"), "bridge_overtaken": Seen("twin", "twin")}, now)
     full = fold({}, {"disk_full": Seen("còn 0 MB", "0 MB left")}, now)
     async with wall_client(world.site) as wall:
         await wall.hello()
@@ -575,8 +580,13 @@ async def test_a_fault_of_the_centre_is_a_reason_not_to_be_ready_and_a_nearly_fu
         await wall.until_sequence(await world.live.publish(old))
         forgotten = await world.site.ask("/ready")
     assert warned.status == 200
-    told = {"what": "disk_low", "vi": "Đĩa sắp đầy – còn 150 MB", "en": "Disk nearly full – 150 MB left"}
-    assert warned.json["warnings"] == [told]
+    assert warned.json["warnings"] == [
+        {"what": "disk_low", "vi": "Đĩa sắp đầy – còn 150 MB", "en": "Disk nearly full – 150 MB left"},
+        {
+            "what": "bridge_overtaken", "vi": "Hai cầu nối cùng phần chia tranh nhau – twin",
+            "en": "Two bridges of one share overtake each other – twin",
+        },
+    ]  # fmt: skip
     assert stopped.status == 503
     assert stopped.json["reasons"][0]["vi"] == "Đĩa đầy: ngừng xác nhận – còn 0 MB"
     assert stopped.json["reasons"][0]["en"] == "Disk full: acknowledging stopped – 0 MB left"
@@ -602,7 +612,7 @@ async def test_metrics_have_the_ledger_ages_lags_and_channels(world: World) -> N
     changes = {
         "l:0": ledger_json(10, 7, 1, 2), "k:vn_aqi@22": kpi_json(31.9), "a:1": alert_json("1"),
         "p:0": msgspec.json.encode({"watermark": T0, "offset": 5, "lag": 2, "at": now_ms()}),
-        "b:one": b'{"pending":3,"at":1}', "s:silent": b'{"a/b/c":1}',
+        "b:one": b'{"pending":3,"at":1,"overtaken":2,"overtaken_at":1}', "s:silent": b'{"a/b/c":1}',
     }  # fmt: skip
     sequence = await world.live.publish(changes)
     async with wall_client(world.site) as wall:
@@ -617,5 +627,6 @@ async def test_metrics_have_the_ledger_ages_lags_and_channels(world: World) -> N
         'ioc_kpi_value{kpi="vn_aqi"} 31.9', 'ioc_partition_lag_messages{partition="0"} 2.0',
         'ioc_alerts_open{severity="critical"} 1.0', "ioc_silent_sources 1.0", 'ioc_live_sockets{wall="overview"} 1.0',
         'ioc_rejections_total{reason="bad_topic"} 1.0', 'ioc_bridge_pending_messages{bridge="one"} 3.0',
+        'ioc_bridge_overtaken_total{bridge="one"} 2.0',
     ):  # fmt: skip
         assert line in lines

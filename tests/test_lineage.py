@@ -11,6 +11,7 @@ from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
 from told import Message
 from whole_processor import WholeProcessor
 
+from sensors.batch import Batch
 from streams.catalogue import compile_catalogue
 from streams.explanation import Explanation
 from streams.journal_lineage import Lineages, NothingToExplain, Question
@@ -36,6 +37,7 @@ def more_kpis() -> dict[str, Kpi]:
 
     for extra in (
         kpi("speed_max", "traffic", "speed", "max", 900, 300, 60),
+        kpi("fastest", "traffic", "speed", "max", 1_800, 300, 60),
         kpi("speed_min", "traffic", "speed", "min", 300, 300, 60, across="mean"),
         kpi("speed_last", "traffic", "speed", "last", 300, 60, 60, across="max"),
         kpi("speed_change", "traffic", "speed", "change", 600, 300, 60),
@@ -138,6 +140,29 @@ async def test_a_message_too_late_that_lies_between_those_that_count_is_named_so
     assert (told.value.value, told.value.n, told.value.state, told.value.revision) == (50.0, 2, "corrected", 1)
     assert told.recomputed.matches
     assert of(told, OTHER) == [("too_late", 2), ("counted", 3)]
+
+
+async def test_too_late_is_known_also_where_an_old_bridge_wrote_the_last_record_under_lower_ordinals(
+    tmp_path: Path,
+) -> None:
+    """Here its heartbeat, on Kafka also what it was overtaken with: the highest ordinal stands before it."""
+    world = World(tmp_path, partitions=1)
+    late, last = NOON + 11 * MINUTE, NOON + 16 * MINUTE
+    first, other, neighbour = f"ioc/{B}/traffic/cam-1", f"ioc/{B}/traffic/cam-2", f"ioc/{A}/traffic/cam-1"
+    await world.tell(NOON, (first, senml("speed", NOON, 40)))
+    await world.tell(late, (first, senml("speed", late, 50)))
+    await world.tell(late, (other, senml("speed", NOON + 30_000, 90)))
+    await world.tell(last, (neighbour, senml("speed", last, 60)))
+    await world.processor.journal.append([Batch(0, 1, last, "old bridge", 0, [], [], [])])
+    await world.tell(last)
+    # How far the unit's time had come stood in records that are gone: only what was kept as too late tells.
+    assert await world.processor.journal.trim(NOON + 30 * 24 * HOUR, {0: 2}) == 2
+    told = await world.explain("fastest", "193")
+    # The district's window is one that this unit has not told itself yet: all is read, to the last record.
+    assert (told.value.state, told.value.end) == ("provisional", NOON + 20 * MINUTE)
+    assert of(told, neighbour) == [("counted", 3)]
+    assert of(told, other) == [("too_late", 2)]
+    await world.processor.close()
 
 
 async def test_a_wait_leads_back_to_both_events_of_its_ticket(world: World) -> None:

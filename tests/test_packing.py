@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensors.batch import MESSAGES_MAX
+from sensors.batch import MESSAGES_MAX, Batch, decode, encode, journaled
 from sensors.packet import Publish
 from sensors.packing import BATCH_BYTES_MAX, Counts, Packer
 from sensors.topic import partition_of
@@ -80,12 +80,15 @@ def test_batches_are_numbered_anew_with_all_messages_marked_redelivered_and_numb
     packer.add([Publish(b"t", b"%d" % index, b"", index == 3) for index in range(800)], 7)
     sealed = packer.seal(9, Counts(800))
     [number] = {batch.partition for batch in sealed}
-    again = packer.renumbered([*sealed, packer.heartbeat(0, 9, Counts())], {0: 100, 1: 200})
+    by_now = Counts(900, overtaken=2, overtaken_at=8)
+    again = packer.renumbered([*sealed, packer.heartbeat(0, 9, Counts())], {0: 100, 1: 200}, by_now)
     start = {0: 100, 1: 200}[number]
     assert [(batch.first, batch.after) for batch in again] == [(start, start + 500), (start + 500, start + 800)]
     assert [batch.redelivered for batch in again] == [list(range(500)), list(range(300))]
     for old, new in zip(sealed, again, strict=True):
-        assert msgspec.structs.replace(new, first=old.first, redelivered=old.redelivered) == old
+        assert (new.overtaken, new.overtaken_at) == (2, 8), "said at once, the other counts are those of the sealing"
+        renewed = {"first": old.first, "redelivered": old.redelivered, "overtaken": 0, "overtaken_at": 0}
+        assert msgspec.structs.replace(new, **renewed) == old
     assert packer.heartbeat(number, 9, Counts()).first == start + 800
     assert packer.heartbeat(1 - number, 9, Counts()).first == {0: 100, 1: 200}[1 - number]
 
@@ -98,7 +101,14 @@ def test_topics_that_are_no_utf_8_are_kept_readable() -> None:
 
 def test_a_heartbeat_is_an_empty_batch_that_takes_no_number_and_carries_the_counts() -> None:
     packer = Packer("bridge-1", 2, {})
-    beat = packer.heartbeat(1, 77, Counts(12, 4, 5))
+    beat = packer.heartbeat(1, 77, Counts(12, 4, 5, 3, 70))
     assert (beat.partition, beat.first, beat.after, beat.sealed_at, beat.topics) == (1, 0, 0, 77, [])
-    assert (beat.arrived, beat.repeated, beat.pending) == (12, 4, 5)
+    assert (beat.arrived, beat.repeated, beat.pending, beat.overtaken, beat.overtaken_at) == (12, 4, 5, 3, 70)
     assert packer.heartbeat(1, 78, Counts()).first == 0
+
+
+def test_a_batch_of_an_older_bridge_reads_as_one_that_was_never_overtaken() -> None:
+    kept = Batch(1, 7, 77, "b", 5, ["t"], [b"x"], [70], [0], 12, 4)
+    older = msgspec.msgpack.encode(msgspec.structs.astuple(journaled(encode(kept)))[:-2])
+    assert decode(older) == kept
+    assert (kept.overtaken, kept.overtaken_at) == (0, 0)

@@ -278,6 +278,9 @@ async def test_a_fault_of_the_centre_takes_a_strip_of_its_own_and_nothing_is_cut
         await ail(world, disk_low=LOW)
         await expect(strip).to_contain_text("Cảnh báo hệ thống: Đĩa sắp đầy – còn 812")
         await expect(strip.locator(".mark")).to_have_attribute("data-sev", "warning")
+        await ail(world, bridge_overtaken=Seen("ioc-bridge-1, ioc-bridge-2", "ioc-bridge-1, ioc-bridge-2"))
+        await expect(strip).to_contain_text("Cảnh báo hệ thống: Hai cầu nối cùng phần chia tranh nhau – ioc-bridge-1")
+        assert await wall.page.evaluate(CUT_OFF) == []
         await ail(world, disk_full=FULL, bridge_silent=Seen(), checkpoint_waits=Seen(detail="database or disk is full"))
         await expect(strip).to_contain_text("Lỗi hệ thống: Đĩa đầy: ngừng xác nhận – còn 0")
         await expect(strip).to_contain_text("4 phút · và 2 lỗi nữa")

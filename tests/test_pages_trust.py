@@ -226,6 +226,25 @@ async def test_the_ledger_of_the_last_hour_stands_by_kind_and_can_be_linked(worl
         assert await desk.page.evaluate("location.hash") == ""
 
 
+async def test_each_bridge_says_what_came_to_it_and_how_often_another_overtook_it(
+    world: World, browser: Browser
+) -> None:
+    now = now_ms()
+    await hear_trouble(world, now)
+    twin = {"pending": 2, "arrived": 1_800, "repeated": 4, "overtaken": 5, "overtaken_at": now - 60_000, "at": now}
+    await world.live.publish({"b:twin": msgspec.json.encode(twin)})
+    async with page_at(browser, world.site.host, "/login") as desk:
+        await desk_at(desk, world, "/desk#ledger")
+        rows = desk.page.locator(".bridges tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.nth(0).locator(".count")).to_have_text(["0", "0", "12", "0"])
+        await expect(rows.nth(0).locator(".mark")).to_have_count(0)
+        told = desk.page.locator('.bridges tr[data-bridge="twin"]')
+        await expect(told.locator(".count")).to_contain_text(["1.800", "4", "2", "5"])
+        await expect(told.locator(".mark")).to_have_attribute("data-sev", "warning")
+        await expect(desk.page.locator(".trust .note").last).to_contain_text("mỗi phần chia chỉ nên có một cầu nối")
+
+
 async def test_what_is_missing_is_listed_by_source_with_the_times_of_its_gaps(world: World, browser: Browser) -> None:
     noon = (now_ms() // 86_400_000) * 86_400_000 + 5 * 3_600_000
     await hear_trouble(world, noon)

@@ -17,6 +17,8 @@ from mqtt_brokers import Publisher, publish_to_a_topic_with_a_space, start_mosqu
 from servers import free_port, running
 from up_process import Centre
 
+from control_center.embedded_settings import PARTITIONS
+
 pytestmark = pytest.mark.long
 
 UNIT = "06658"
@@ -53,7 +55,7 @@ def test_ctrl_c_ends_everything_in_five_seconds_and_a_second_start_has_every_num
     assert centre.ask(path) == history
     assert history[0]["n"] == 20
     after = centre.ask("/api/ledger")
-    assert after == before
+    assert after | {"bridges": before["bridges"]} == before, "but for the bridge, whose process is a new one"
     assert "password:" not in centre.output.read_text().rpartition("Dữ liệu")[2], "the password is shown once"
 
 
@@ -111,6 +113,42 @@ def test_bad_input_of_every_kind_is_a_counted_rejection_with_its_payload_and_the
         assert row["time"] > (now - 60) * 1000
     by_reason = {reason: sum(r == reason for _, _, r in bad) for _, _, reason in bad}
     assert ledger["by_reason"] == by_reason
+
+
+def test_a_second_bridge_of_the_same_name_is_a_warning_and_every_message_is_counted_once(centre: Centre) -> None:
+    """The broker lets them in by turns; each is overtaken by what the other has journaled meanwhile."""
+    device, start, told = Publisher(centre.mqtt_port), int(time.time()) - 600, 0
+    [bridge] = centre.until(lambda: centre.ask("/api/ledger")["bridges"], "the bridge has said that it lives")
+    assert (bridge["overtaken"], bridge["overtaken_at"]) == (0, None)
+    journal, mqtt = f"sqlite:///{centre.data / 'journal.sqlite'}", f"mqtt://127.0.0.1:{centre.mqtt_port}"
+    command = ["bridge", "--mqtt", mqtt, "--journal", journal, "--partitions", str(PARTITIONS)]
+    with (centre.data / "second.log").open("wb") as output:
+        second = subprocess.Popen(
+            [sys.executable, "-m", "control_center.console", *command], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output,
+        )  # fmt: skip
+
+    def warned() -> Any:
+        nonlocal told
+        device.publish(TOPIC, speed(start + told))
+        told += 1
+        device.settle()
+        return centre.ask("/ready")["warnings"]
+
+    try:
+        [warning] = centre.until(warned, "it is told that two bridges overtake each other")
+    finally:
+        second.kill()
+        second.wait()
+    name = bridge["bridge"]
+    assert (warning["what"], warning["vi"]) == (
+        "bridge_overtaken", f"Hai cầu nối cùng phần chia tranh nhau – {name}",
+    )  # fmt: skip
+    device.close()
+    ledger = centre.settled(told)
+    assert (ledger["accepted"], ledger["difference"], ledger["rejected"]) == (told, 0, 0)
+    assert [one["bridge"] for one in ledger["bridges"]] == [name]
+    assert f'ioc_bridge_overtaken_total{{bridge="{name}"}}' in centre.metrics()
 
 
 def test_what_the_broker_refuses_is_counted_and_shown_with_the_clients_address(centre: Centre) -> None:

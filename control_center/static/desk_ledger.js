@@ -14,6 +14,8 @@ const HEIGHT = 20;
 /** @typedef {{partition: number, kind: string, minute: number} & Record<typeof OUTCOMES[number], number>} Row */
 /** @typedef {Record<typeof OUTCOMES[number], number> & {kind: string, byMinute: number[]}} KindSum */
 
+/** @typedef {{bridge: string, at: number, pending: number, arrived: number, repeated: number, overtaken: number, overtaken_at: number | null}} Bridge */
+
 /** Since the data folder was made. @param {any} ledger */
 export function ledgerTotals(ledger) {
   const arrived = ledger.numbered + ledger.unreadable;
@@ -57,6 +59,20 @@ export function kindTable(rows, view, isCut) {
         <span class="dim">${fill(deskWords.most, { n: number(Math.max(...sum.byMinute)) })}</span></td></tr>`)}</tbody></table>
     ${sums.length ? nothing : html`<p class="empty">${deskWords.nothingReceived}</p>`}${isCut ? html`<p class="empty">${deskWords.onlyPart}</p>` : nothing}
     <p class="note">${deskWords.ledgerNote}</p>`;
+}
+
+/** What each bridge said last of its process. @param {Bridge[]} bridges @param {import("./desk_trust").View} view */
+export function bridgeTable(bridges, view) {
+  const heads = [words.arrived, deskWords.repeated, deskWords.held.bridge, deskWords.overtaken];
+  return html`<h3>${deskWords.bridges}</h3>
+    <table class="bridges"><thead><tr><th scope="col">${deskWords.bridge}</th>${heads.map((head) => html`<th scope="col" class="count">${head}</th>`)}
+      <th scope="col">${deskWords.lastHeard}</th></tr></thead>
+    <tbody>${bridges.map((one) => html`<tr data-bridge=${one.bridge}><td class="code">${one.bridge}</td>
+      <td class="count">${number(one.arrived)}</td><td class="count">${number(one.repeated)}</td><td class="count">${number(one.pending)}</td>
+      <td class="count lost">${one.overtaken_at === null ? number(one.overtaken) : html`<span>${markOf("warning")}<b>${number(one.overtaken)}</b></span>
+        <small class="dim">${view.times.exact(one.overtaken_at, view.now)}</small>`}</td>
+      <td>${view.times.exact(one.at, view.now)}</td></tr>`)}</tbody></table>
+    ${bridges.length ? nothing : html`<p class="empty">${deskWords.noBridges}</p>`}<p class="note">${deskWords.bridgesNote}</p>`;
 }
 
 /** A bar for each minute. @param {number[]} counts */

@@ -1,7 +1,7 @@
 // @ts-check
 // Whether the numbers can be trusted: the ledger, what never came, clocks that are wrong, what was not counted.
 import { clockTable } from "./desk_clocks.js";
-import { kindTable, ledgerTotals } from "./desk_ledger.js";
+import { bridgeTable, kindTable, ledgerTotals } from "./desk_ledger.js";
 import { missingTable } from "./desk_missing.js";
 import { rejectionTable } from "./desk_rejections.js";
 import { deskWords } from "./desk_words.js";
@@ -65,7 +65,8 @@ export class Trust {
       this._changed();
     };
     const waiting = html`<p class="empty">${deskWords.asking}</p>`;
-    if (pane === "ledger") return rows ? kindTable(rows, view, rows.length >= ROWS_MOST) : waiting;
+    if (pane === "ledger" && rows && ledger) return html`${kindTable(rows, view, rows.length >= ROWS_MOST)}${bridgeTable(ledger.bridges, view)}`;
+    if (pane === "ledger") return waiting;
     if (pane === "missing") return missing ? missingTable(missing, view) : waiting;
     if (pane === "clocks") return sources ? clockTable(sources, view) : waiting;
     const counts = { ...ledger?.by_reason, ...(ledger?.too_late ? { too_late: ledger.too_late } : {}) };
