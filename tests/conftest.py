@@ -1,4 +1,5 @@
-"""What every test may ask for: asyncio tests (`pytest.mark.anyio`) and real servers, started once a session.
+"""What every test may ask for: asyncio tests (`pytest.mark.anyio`) and real servers, started once a session (with
+`-n 2`: once in each of the two processes).
 
 A server that is not installed skips the tests that need it, in words that say what to install. Property tests run
 from fixed seeds and without a deadline, so that a busy machine finds what a quiet one does; HYPOTHESIS_PROFILE=search
@@ -21,6 +22,11 @@ from servers import PostgresServer, RedisServer, Server, running, start_kafka, s
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The soak begins first: it takes as long as it takes, and whatever runs beside it does not."""
+    items.sort(key=lambda item: item.path.name != "test_soak_story.py")
 
 
 @pytest.fixture(scope="session")

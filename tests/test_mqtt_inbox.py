@@ -48,16 +48,16 @@ def test_a_message_that_comes_again_is_dropped_until_it_is_acknowledged() -> Non
     inbox.put([message(1), message(1, True)], 0)
     taken = inbox.take()
     inbox.put([message(1, True)], 0)
-    assert inbox.counts() == (3, 2, 0)
+    assert inbox.counts()[:3] == (3, 2, 0)
     inbox.acknowledge(taken, lambda _: None)
     inbox.put([message(1, True)], 0)
-    assert inbox.counts() == (4, 2, 1)
+    assert inbox.counts()[:3] == (4, 2, 1)
 
 
 def test_a_number_used_anew_is_another_message() -> None:
     inbox = Inbox()
     inbox.put([message(1), message(1)], 0)
-    assert inbox.counts() == (2, 0, 2)
+    assert inbox.counts()[:3] == (2, 0, 2)
 
 
 def test_what_came_by_an_earlier_connection_is_not_acknowledged_and_may_come_again() -> None:
@@ -68,7 +68,7 @@ def test_what_came_by_an_earlier_connection_is_not_acknowledged_and_may_come_aga
     sent: list[bytes] = []
     inbox.acknowledge(inbox.take(), sent.extend)
     assert sent == [b"\x00\x01", b"\x00\x02"]
-    assert inbox.counts() == (3, 0, 0)
+    assert inbox.counts()[:3] == (3, 0, 0)
 
 
 def test_a_full_inbox_makes_the_client_wait_until_it_is_emptied_or_opened() -> None:
