@@ -62,7 +62,12 @@ class Cluster(Polled):
     look_s = 0.2
 
     def __init__(
-        self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer,
+        self,
+        folder: Path,
+        broker: Server,
+        kafka: Server,
+        postgres: PostgresServer,
+        redis: RedisServer,
         definitions: Path | None = None,
     ) -> None:
         self.folder = folder
@@ -71,7 +76,7 @@ class Cluster(Polled):
         self.redis = redis
         self.postgres = postgres
         self.database = postgres.new_database()
-        self._kafka = kafka.address
+        self.journal = f"kafka://{kafka.address}"
         addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": self.database, "IOC_REDIS": redis.url}
         self._environment = {**os.environ, **addresses}
         self._definitions = ["--definitions", str(definitions)] if definitions is not None else []
@@ -104,8 +109,7 @@ class Cluster(Polled):
 
     def start_bridge(self, partitions: int) -> None:
         mqtt = f"mqtt://{self.broker.address}"
-        journal = f"kafka://{self._kafka}"
-        self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", journal, "--partitions", str(partitions))
+        self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", self.journal, "--partitions", str(partitions))
 
     def start_worker(self, name: str, partitions: int) -> None:
         self.start(name, "worker", "--partitions", str(partitions), *self._definitions)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,21 @@ from cluster_processes import (
     start_cluster_redis,
 )
 from mqtt_brokers import Publisher
+from replay_process import replayed
 from servers import running
 
+from sensors.system_clock import now_ms
+from streams.beat import Value
 from streams.beat_engine import UNWRITTEN_MAX
+from streams.catalogue import Catalogue, compile_catalogue
+from streams.checkpoint import ROLL_UP
+from streams.journal_lineage import open_reader
+from streams.journal_replay import Reel, Replay, load_reel
+from streams.past_store import PastStore
 from streams.redis_live import RedisLive
+from streams.span import MS_MAX
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import load_all
 
 pytestmark = pytest.mark.long
 
@@ -83,6 +94,67 @@ def run(
         return told
 
 
+def told_by(store: SqlStore | PastStore, kpis: Iterable[str]) -> dict[str, Any]:
+    """Every closed value of every scope, every alert with its steps, and the ledger."""
+    told: dict[str, Any] = {kpi: store.windows(kpi, 0, MS_MAX, 1_000_000) for kpi in kpis}
+    for alert in store.alerts(False, 10_000):
+        told[alert.id] = alert, store.alert_steps(alert.id)
+    return told | {"ledger": store.ledger_totals(), "numbered": store.numbered_totals(), "sources": store.sources()}
+
+
+def it_is_made_again(made: Cluster) -> None:
+    """A replay of nearly all of it, at full speed; then by the command, beside the running cluster."""
+    loaded, store = load_all(None), SqlStore(made.database)
+    kept = store.kept()
+    assert kept.keys() == {ROLL_UP, *range(PARTITIONS)}
+    begin = kept[ROLL_UP][0]
+    told, end = told_by(store, loaded.kpis), 0
+
+    def stands() -> bool:
+        """Nothing has been told for so long that all of what was told before `end` is in the database."""
+        nonlocal told, end
+        now, known = now_ms(), told_by(store, loaded.kpis)
+        if known != told or not end:
+            told, end = known, now
+        return now > end + 3_000
+
+    made.until(stands, "nothing new is told")
+    end += 2_000
+    reel = load_reel(store, PARTITIONS, begin, end)
+    catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
+    own, again = asyncio.run(made_again(made, catalogue, reel, begin, store))
+    different = [name for name in {**told, **again} if told.get(name) != again.get(name)]
+    assert not different, {name: (told.get(name), again.get(name)) for name in different}
+    fresh = {(value.kpi, value.scope, value.end) for values in own.values() for value in values}
+    fresh -= {(value.kpi, value.scope, value.end) for state in reel.states.values() for value in state.values}
+    assert {scope for kpi, scope, _ in fresh if kpi == "traffic_speed"} >= {*UNITS, "22"}, "made anew, not kept"
+    options = ("--database", made.database, "--journal", made.journal, "--partitions", str(PARTITIONS))
+    with replayed(made.folder / "replay.log", begin, end, "--speed", "1000", *options) as past:
+        past.ready()
+        now, then = made.ask("/api/ledger"), past.settled(MESSAGES)
+        assert {name: then[name] for name in ("accepted", "received", "readings")} == {
+            name: now[name] for name in ("accepted", "received", "readings")
+        }  # fmt: skip
+
+
+async def made_again(
+    made: Cluster, catalogue: Catalogue, reel: Reel, begin: int, store: SqlStore
+) -> tuple[dict[str, list[Value]], dict[str, Any]]:
+    """The closed values in the replay's own store, and what is told when it is over."""
+
+    async def no_wait(now: int) -> None:
+        pass
+
+    async with open_reader(made.journal) as reader:
+        shown = Replay(catalogue, reel, reader, begin)
+        await shown.open()
+        await shown.run(no_wait)
+    told = told_by(PastStore(store, shown.store, lambda: shown.now), catalogue.kpis)
+    own = {kpi: shown.store.windows(kpi, 0, MS_MAX, 1_000_000) for kpi in catalogue.kpis}
+    shown.close()
+    return own, told
+
+
 def what_waits_in_kafka_is_told(made: Cluster) -> None:
     """While the database is away a worker reads on for a while; of the rest the ledger knows by Kafka's end alone."""
     begin = int(time.time()) - 600
@@ -122,10 +194,15 @@ def kill_once_it_works(made: Cluster) -> None:
     made.kill("worker-1")
 
 
+def epilogue(made: Cluster) -> None:
+    it_is_made_again(made)
+    what_waits_in_kafka_is_told(made)
+
+
 def test_two_workers_one_killed_in_mid_load_give_the_figures_of_an_undisturbed_run(tmp_path: Path) -> None:
     start = int(time.time()) // 300 * 300 - 80
-    undisturbed = run(tmp_path / "undisturbed", start, epilogue=what_waits_in_kafka_is_told)
-    disturbed = run(tmp_path / "disturbed", start, kill_once_it_works)
+    undisturbed = run(tmp_path / "undisturbed", start, epilogue=epilogue)
+    disturbed = run(tmp_path / "disturbed", start, kill_once_it_works, it_is_made_again)
     assert disturbed["windows"] == undisturbed["windows"]
     # Both worked, and the one that was left took over the other's partitions.
     logs = [(tmp_path / "disturbed" / f"worker-{number}.log").read_text() for number in (1, 2)]

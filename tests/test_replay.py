@@ -335,6 +335,13 @@ async def test_a_span_of_which_nothing_was_kept_is_refused_in_words(tmp_path: Pa
         load_reel(world.store, PARTITIONS, NOON - 60 * MINUTE, NOON)
     with pytest.raises(SettingsError, match="không có nhịp nào"):
         load_reel(world.store, PARTITIONS, NOON + 600 * MINUTE, NOON + 700 * MINUTE)
+    with pytest.raises(SettingsError, match="--partitions 1"):
+        load_reel(world.store, 1, NOON + MINUTE, NOON + 2 * MINUTE)
+    early = f"DELETE FROM beat WHERE partition = {ROLL_UP} AND at < {NOON + MINUTE}"
+    with world.store.engine.begin() as connection:
+        connection.execute(sa.text(early))
+    with pytest.raises(SettingsError, match="earlier version"):
+        load_reel(world.store, PARTITIONS, NOON + MINUTE, NOON + 2 * MINUTE)
     await world.journal.close()
 
 
