@@ -50,8 +50,8 @@ def replay(
 ) -> None:
     """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched.
 
-    Of a data folder byte for byte as it was; of a cluster figures, alerts and ledger are as they were, but for what a
-    worker that fell had said and not written.
+    Of a data folder byte for byte as it was. Of a cluster: figures, alerts and ledger as they were; where a partition
+    changed its worker the whole place's may come some beats earlier or later.
     """
     import uvloop
 

@@ -79,6 +79,7 @@ class Cluster(Polled):
         self.journal = f"kafka://{kafka.address}"
         addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": self.database, "IOC_REDIS": redis.url}
         self._environment = {**os.environ, **addresses}
+        self.definitions = definitions
         self._definitions = ["--definitions", str(definitions)] if definitions is not None else []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.arguments: dict[str, tuple[str, ...]] = {}
