@@ -17,11 +17,13 @@ from control_center.embedded_commands import default_data
 from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
-from sensors.errors import SettingsError
-from sensors.sqlite_journal import SqliteJournal
+from sensors.errors import SettingsError, Unavailable
 from streams.catalogue import compile_catalogue
+from streams.commands import OverlayOption
+from streams.journal_lineage import check_journal, open_reader
 from streams.journal_replay import Reel, Replay, load_reel
 from streams.past_store import PastStore
+from streams.secret_file import secret_from
 from streams.span import parse_span
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions, load_all
@@ -37,56 +39,75 @@ def replay(
     speed: Annotated[float, typer.Option("--speed", min=0.1, max=1000, help="Times as fast as it was.")] = 30.0,
     data: Annotated[Path | None, typer.Option("--data", help="Data folder of ioc up.")] = None,
     port: Annotated[int, typer.Option("--port", help="Port of the replay's own wall.")] = 8081,
+    journal: Annotated[
+        str, typer.Option("--journal", envvar="IOC_JOURNAL", help="A cluster's: kafka://host:port[,host:port]")
+    ] = "",
+    database: Annotated[
+        str, typer.Option("--database", envvar="IOC_DATABASE", help="A cluster's: database URL (PostgreSQL).")
+    ] = "",
+    partitions: Annotated[int, typer.Option("--partitions", help="Partitions of a cluster's journal.")] = 8,
+    definitions: OverlayOption = None,
 ) -> None:
-    """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched."""
+    """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched.
+
+    Of a data folder byte for byte as it was. Of a cluster: figures, alerts and ledger as they were; where a partition
+    changed its worker the whole place's may come some beats earlier or later.
+    """
     import uvloop
 
-    folder = data or default_data()
-    overlay = folder / "definitions"
-    definitions = load_all(overlay if overlay.is_dir() else None)
-    zone = ZoneInfo(definitions.place.zone)
-    span = ReplaySpan(*parse_span(begin, end, definitions.place.zone), speed)
-    settings = EngineSettings(folder, HOST, port, overlay if overlay.is_dir() else None)
-    if not settings.journal.exists():
-        raise SettingsError(f"--data {folder}: không có nhật ký / there is no journal (has ioc up run there?)")
-    store = SqlStore(settings.database)
-    reel = load_reel(store, PARTITIONS, span.begin, span.end)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_show(settings, store, definitions, reel, span, zone))
+    if data is not None or not database:
+        folder = data or default_data()
+        embedded = EngineSettings(folder, HOST)
+        if not embedded.journal.exists():
+            raise SettingsError(f"--data {folder}: không có nhật ký / there is no journal (has ioc up run there?)")
+        database, journal, partitions = embedded.database, f"sqlite:///{embedded.journal}", PARTITIONS
+        if definitions is None and (folder / "definitions").is_dir():
+            definitions = folder / "definitions"
+    check_journal(journal)
+    loaded = load_all(definitions)
+    span = ReplaySpan(*parse_span(begin, end, loaded.place.zone), speed)
+    settings = GatewaySettings(
+        host=HOST, port=port, overlay=definitions, wall_token=wall_token(), partitions=partitions, replay=span
+    )
+    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
+    try:
+        reel = load_reel(store, partitions, span.begin, span.end)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(_show(settings, span, store, journal, loaded, reel))
+    except Unavailable as reason:
+        raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
+    finally:
+        store.close()
 
 
 async def _show(
-    settings: EngineSettings, store: SqlStore, definitions: Definitions, reel: Reel, span: ReplaySpan, zone: ZoneInfo
+    settings: GatewaySettings, span: ReplaySpan, store: SqlStore, journal: str, definitions: Definitions, reel: Reel
 ) -> None:
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
-    journal = SqliteJournal.read_only(settings.journal)
-    shown = Replay(catalogue, reel, journal, span.begin)
-    try:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("Dựng lại trạng thái / rebuilding the state", total=len(shown.warm_up) or 1)
-            await shown.open(lambda made: bar.update(task, completed=made))
-        gateway_settings = GatewaySettings(
-            host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(),
-            partitions=PARTITIONS, replay=span,
-        )  # fmt: skip
-        past = PastStore(store, shown.store, lambda: shown.now)
-        gateway = build_gateway(gateway_settings, shown.live, past, definitions, lambda: shown.now)
-        server = uvicorn.Server(gateway_config(gateway, gateway_settings, lifespan="off"))
-        serving = asyncio.create_task(server.serve())
-        first, last = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M:%S}" for at in (span.begin, span.end))
-        console.print(f"[bold]PHÁT LẠI / REPLAY[/] {first} → {last} · ×{span.speed:g}", highlight=False)
-        console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
-        running = asyncio.create_task(shown.run(_pace(span)))
-        await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-            console.print("Hết khoảng phát lại; màn hình đứng ở lúc cuối / the span is over; the wall stays at its end")
-        await serving
-        running.cancel()
-    finally:
-        await journal.close()
-        shown.close()
-        store.close()
+    zone = ZoneInfo(definitions.place.zone)
+    async with open_reader(journal) as reader:
+        shown = Replay(catalogue, reel, reader, span.begin)
+        try:
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+                task = bar.add_task("Dựng lại trạng thái / rebuilding the state", total=len(shown.warm_up) or 1)
+                await shown.open(lambda made: bar.update(task, completed=made))
+            past = PastStore(store, shown.store, lambda: shown.now)
+            gateway = build_gateway(settings, shown.live, past, definitions, lambda: shown.now)
+            server = uvicorn.Server(gateway_config(gateway, settings, lifespan="off"))
+            serving = asyncio.create_task(server.serve())
+            moments = (datetime.fromtimestamp(at / 1000, zone) for at in (span.begin, span.end))
+            first, last = (f"{moment:%d/%m/%Y %H:%M:%S}" for moment in moments)
+            console.print(f"[bold]PHÁT LẠI / REPLAY[/] {first} → {last} · ×{span.speed:g}", highlight=False)
+            console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
+            running = asyncio.create_task(shown.run(_pace(span)))
+            await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+                console.print("Hết khoảng phát lại; màn hình đứng ở lúc cuối / the span is over; the wall stays there")
+            await serving
+            running.cancel()
+        finally:
+            shown.close()
 
 
 def _pace(span: ReplaySpan) -> Callable[[int], Awaitable[None]]:

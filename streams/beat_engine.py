@@ -9,7 +9,7 @@ tasks dies, the process must die (one TaskGroup): a worker whose beat has stoppe
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ from streams.live import LiveStore
 from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
 from streams.roll_up import Report, RollUp
-from streams.snapshot_keeper import SnapshotKeeper, is_new_hour
+from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
 from streams.sql_store import SqlStore
 
 BEAT_S = 0.5
@@ -47,6 +47,7 @@ STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
 
 ROLL_UP_WAIT_S = 0.005
+ROLL_UP_KEPT_AFTER_MS = 10_000
 REPORTS_S = 120.0
 _T = TypeVar("_T")
 log = structlog.get_logger("engine")
@@ -94,10 +95,11 @@ class Engine:
         is_alone: bool = True,
         generation: Callable[[], int] = lambda: 0,
         fenced: Callable[[int], None] = lambda partition: None,
+        roll_up_wait_s: float = ROLL_UP_WAIT_S,
     ) -> None:
         """`received` gives the journal's next ordinals at once, as far as they are known; `is_alone`: no other worker
         exists; `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were
-        dropped because another worker had written."""
+        dropped because another worker had written; one that is not alone waits `roll_up_wait_s` for its own reports."""
         self._catalogue = catalogue
         self._store = store
         self._live = live
@@ -107,6 +109,7 @@ class Engine:
         self._is_alone = is_alone
         self._generation = generation
         self._fenced = fenced
+        self._roll_up_wait_s = roll_up_wait_s
         # A window is told as long as it holds anything: the newest ends up to its reach after the newest reading.
         self._horizons = {
             kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
@@ -118,6 +121,8 @@ class Engine:
         self._roll_up: RollUp | None = None
         self._roll_up_checkpoint: Checkpoint | None = None
         self._roll_up_at = 0
+        self._roll_up_owned_at = 0
+        self._roll_up_beats: list[BeatMark] = []
         self._sequence = 0
         self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
@@ -173,14 +178,15 @@ class Engine:
             if self._roll_up is not None:
                 return
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
-            self._roll_up = RollUp(self._catalogue, recovered, self._clock())
+            self._roll_up_owned_at = self._clock()
+            self._roll_up = RollUp(self._catalogue, recovered, self._roll_up_owned_at)
             self._roll_up_at = recovered.at
             await self._publish(self._all_of(self._roll_up))
 
     def disown(self, partition: int) -> None:
         """Drop a partition's state without writing: its next owner recovers it from the database."""
         if partition == ROLL_UP:
-            self._roll_up, self._roll_up_checkpoint = None, None
+            self._roll_up, self._roll_up_checkpoint, self._roll_up_beats = None, None, []
         elif self._held.pop(partition, None) is not None:
             log.info("partition dropped", partition=partition)
         self._commands_done.clear()
@@ -274,18 +280,19 @@ class Engine:
                 break
         self._wake.clear()
 
-    async def beat(self, now: int, final: bool = False) -> None:
+    async def beat(self, now: int, final: bool = False, only: Collection[int] | None = None) -> None:
         """One beat of everything owned, at `now` (ms UTC): commands, evaluate, tell the live store, checkpoint if due.
 
+        `only`: as if nothing else were owned than these partitions (the roll-up among them, or not).
         What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
         """
         if not self._is_alone and now - self._beat_at > STOPPED_MS:
             await self._drop_lost()
         self._beat_at = now
-        await self._carry_out_commands(now)
+        await self._carry_out_commands(now, only)
         changes: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
-        for number, held in sorted(self._held.items()):
+        for number, held in self._beating(only):
             beat = held.state.evaluate(now)
             held.evaluated = held.state.next_ordinal
             held.received = max(ends.get(number, 0), held.evaluated)
@@ -297,23 +304,32 @@ class Engine:
             await self._send_report(report)
         self._drained.set()
         await self._reports_arrive()
-        if self._roll_up is not None:
-            self._describe(self._roll_up.evaluate(now), changes)
+        if self._roll_up is not None and _is_in(only, ROLL_UP):
+            beat = self._roll_up.evaluate(now)
+            self._roll_up_beats.append(BeatMark(now, beat.offset, 0, self._sequence, self._roll_up.heard(now)))
+            self._describe(beat, changes)
             changes.update([entry("s:silent", **self._roll_up.silent())])
         await self._publish(changes)
-        self._make_checkpoints(now, final)
+        self._make_checkpoints(now, final, only)
         await self._commit()
-        await self._publish(dict(self._progress(now)))
+        await self._publish(dict(self._progress(now, only)))
         if not final:
-            await self._keep_state()
+            await self._keep_state(now)
 
-    async def _keep_state(self) -> None:
-        """Once an hour, and where everything owned was written as of one beat, that state is kept."""
-        written = {number: held.checkpointed_at for number, held in self._held.items()}
-        if self._roll_up is not None:
-            written[ROLL_UP] = self._roll_up_at
-        if len(set(written.values())) == 1:
-            await self.keeper.begin(sorted(written), min(written.values()))
+    def _beating(self, only: Collection[int] | None) -> list[tuple[int, Held]]:
+        return [(number, held) for number, held in sorted(self._held.items()) if _is_in(only, number)]
+
+    async def _keep_state(self, now: int) -> None:
+        """Once an hour the state of what was written on this beat is kept; all of it as of one, where we are alone.
+
+        Among others the roll-up's comes last: a replay lets partitions begin before it (streams.journal_replay).
+        """
+        written = [number for number, held in self._held.items() if held.checkpointed_at == now]
+        if self._roll_up_at == now and self._roll_up_checkpoint is None:
+            is_last = min(now - self._roll_up_owned_at, now % SNAPSHOT_MS) >= ROLL_UP_KEPT_AFTER_MS
+            written += [ROLL_UP] if self._is_alone or is_last else []
+        if written and (not self._is_alone or len(written) == len(self._held) + self.owns_roll_up):
+            await self.keeper.begin(sorted(written), now)
 
     async def _drop_lost(self) -> None:
         """After a stop of this process: partitions that another worker has written since are not ours any more."""
@@ -323,23 +339,24 @@ class Engine:
                 log.warning("another worker has taken the partition over", partition=number)
                 self.disown(number)
 
-    def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
+    def _progress(self, now: int, only: Collection[int] | None) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
-        for number, held in sorted(self._held.items()):
+        for number, held in self._beating(only):
             yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 
-    def _make_checkpoints(self, now: int, final: bool) -> None:
+    def _make_checkpoints(self, now: int, final: bool, only: Collection[int] | None) -> None:
         """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
-        for held in self._held.values():
+        for _, held in self._beating(only):
             is_due = self._is_due(now, held.checkpointed_at) or held.taken >= UNWRITTEN_MAX
             if held.waiting is None and (final or is_due):
                 beats, held.beats = msgspec.msgpack.encode(held.beats), []
                 held.waiting = held.state.checkpoint(now, beats)
         is_due = final or self._is_due(now, self._roll_up_at)
-        if self._roll_up is not None and self._roll_up_checkpoint is None and is_due:
-            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries)
+        if self._roll_up is not None and self._roll_up_checkpoint is None and is_due and _is_in(only, ROLL_UP):
+            beats, self._roll_up_beats = msgspec.msgpack.encode(self._roll_up_beats), []
+            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries, beats)
             self._mails, self._summaries = [], []
             self._roll_up_at = now
 
@@ -353,7 +370,7 @@ class Engine:
         Where other workers have partitions too, theirs come when they come, and nobody waits for them.
         """
         if self._roll_up is None or not self._is_alone:
-            await asyncio.sleep(ROLL_UP_WAIT_S)
+            await asyncio.sleep(self._roll_up_wait_s)
             return
         while self._reports_taken < self._reports_sent:
             self._reports_in.clear()
@@ -462,11 +479,11 @@ class Engine:
         """Carry a command out on the next beat."""
         self._commands.append(command)
 
-    async def _carry_out_commands(self, now: int) -> None:
+    async def _carry_out_commands(self, now: int, only: Collection[int] | None) -> None:
         """People's commands take effect on a beat, at the beat's time."""
         commands, self._commands = self._commands, []
         for command in commands:
-            owner = self._owner_of(command.alert)
+            owner = self._owner_of(command.alert, only)
             if owner is None:
                 if self._is_alone or now - command.at > 15_000:
                     await self._refuse(command, "Cảnh báo đã đóng / alert is closed")
@@ -485,13 +502,16 @@ class Engine:
             self._commands_done.discard(command.id)
             log.warning("a refusal waits", command=command.id, reason=str(reason))
 
-    def _owner_of(self, alert: str) -> Partition | RollUp | None:
-        states = [held.state for held in self._held.values()]
-        if self._roll_up is not None and self._roll_up.has_alert(alert):
+    def _owner_of(self, alert: str, only: Collection[int] | None) -> Partition | RollUp | None:
+        if self._roll_up is not None and _is_in(only, ROLL_UP) and self._roll_up.has_alert(alert):
             return self._roll_up
-        return next((state for state in states if state.has_alert(alert)), None)
+        return next((held.state for _, held in self._beating(only) if held.state.has_alert(alert)), None)
 
     def queue_summary(self, summary: SummaryRow, mails: list[Mail]) -> None:
         """Write a summary and its mails with the roll-up's next checkpoint."""
         self._summaries.append(summary)
         self._mails.extend(mails)
+
+
+def _is_in(only: Collection[int] | None, partition: int) -> bool:
+    return only is None or partition in only

@@ -138,12 +138,17 @@ class Partial(msgspec.Struct, frozen=True):
 
 class BeatMark(msgspec.Struct, frozen=True, array_like=True):
     """One beat of a partition: its time (ms UTC), the offset reached, messages numbered by the bridge until then, and
-    the live store's sequence number before it."""
+    the live store's sequence number before it.
+
+    Of the roll-up, `offset` counts beats, and `heard` says by partition how old (ms) the newest report was that it had
+    taken in: in the cluster they come over Kafka.
+    """
 
     now: int
     offset: int
     received: int
     sequence: int
+    heard: dict[int, int] = {}
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

@@ -87,6 +87,7 @@ class RollUp:
         self._newest: dict[tuple[str, str], Value] = {}
         self._silent: dict[int, dict[str, int]] = {}
         self._generations: dict[int, int] = {}
+        self._heard: dict[int, int] = {}  # by partition, the beat of its newest report
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._expected, self._expected_at = recovered.offset, recovered.at
@@ -137,9 +138,14 @@ class RollUp:
             return
         self._generations[report.partition] = report.generation
         self._written[report.partition] = report.written
+        self._heard[report.partition] = report.at
         self.receive(report.partials, now, report.at)
         if report.silent is not None:
             self._silent[report.partition] = report.silent
+
+    def heard(self, now: int) -> dict[int, int]:
+        """By partition, how old its newest report is at `now` (ms)."""
+        return {partition: now - at for partition, at in self._heard.items()}
 
     def silent(self) -> dict[str, int]:
         """All sources now silent: "unit/kind/source" → when they last spoke (ms UTC)."""
@@ -248,8 +254,10 @@ class RollUp:
         """The roll-up's own checkpoint of the beat `at` has been written."""
         self._committed_at = at
 
-    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> Checkpoint:
-        """Everything changed since the last checkpoint. Call right after `evaluate`."""
+    def checkpoint(
+        self, now: int, mails: list[Mail], summaries: list[SummaryRow], beats: bytes = b""
+    ) -> Checkpoint:
+        """Everything changed since the last checkpoint. Call right after `evaluate`; `beats` are passed on."""
         # Sorted: in which order they were first told is forgotten with the process.
         still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
         standing = _Standing(still_open, dict(sorted(self._silent.items())))
@@ -269,6 +277,7 @@ class RollUp:
             summaries=summaries,
             pending_holds=self._alerts.packed_holds(),
             open_values=msgspec.msgpack.encode(standing),
+            beats=beats,
             expected_at=self._expected_at,
         )
         self._expected, self._expected_at = self._beats, now

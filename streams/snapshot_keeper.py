@@ -28,28 +28,30 @@ class SnapshotKeeper:
     def __init__(self, store: SqlStore, horizons: Mapping[str, int]) -> None:
         self._store = store
         self._horizons = horizons
-        self._hour = 0
+        self._hours: dict[int, int] = {}  # by partition, the last that was done
         self._moment: Moment | None = None
         self._keeping: asyncio.Future[None] | None = None
 
     async def begin(self, partitions: Sequence[int], at: int) -> None:
-        """Keep the state of these `partitions`, all of which were last written as of `at` (ms UTC), unless its hour has
-        been done. Returns when that moment is held fast: from then on they may be written again."""
+        """Keep the state of these `partitions`, all of which were last written as of `at` (ms UTC), but of those for
+        which its hour has been done. Returns when that moment is held fast: from then on they may be written again."""
         if self._keeping is not None and self._keeping.done():
             self._keeping.result()
             self._keeping = None
-        if self._keeping is None and at // SNAPSHOT_MS > self._hour:
-            self._hour = at // SNAPSHOT_MS
-            self._moment = await asyncio.to_thread(self._opened, partitions, at)
+        hour = at // SNAPSHOT_MS
+        wanted = [number for number in partitions if self._hours.get(number, 0) < hour]
+        if self._keeping is None and wanted:
+            self._hours.update(dict.fromkeys(wanted, hour))
+            self._moment = await asyncio.to_thread(self._opened, wanted, at)
             if self._moment is not None:
                 # Not a task: what is given to the executor runs, and closes what is open, whoever is cancelled.
                 self._keeping = asyncio.get_running_loop().run_in_executor(None, _keep, self._moment)
 
     def _opened(self, partitions: Sequence[int], at: int) -> Moment | None:
         try:
-            kept = self._store.kept_moments(partitions)
-            if kept and not is_new_hour(at, kept[-1]):
-                return None  # before this engine was started
+            kept = self._store.kept()
+            if all(number in kept and not is_new_hour(at, kept[number][-1]) for number in partitions):
+                return None  # before this engine was started, or had them
             return self._store.open_moment(partitions, at, self._horizons)
         except Unavailable as reason:
             log.warning("the state is not kept", at=at, reason=str(reason))

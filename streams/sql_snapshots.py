@@ -2,7 +2,8 @@
 
     a commit ──▶ open_moment: a read transaction of its own, which sees what stands now ──▶ Moment.keep: read all, write
 
-All partitions of a moment are kept under its time, and a replay begins at a moment of which none is missing.
+All partitions of a moment are kept under its time: where one worker has all, a replay begins at a moment of which none
+is missing, and where several have them, at moments of several (streams.journal_replay).
 """
 
 import threading
@@ -123,10 +124,20 @@ class SqlSnapshots(SqlRecovery):
             whole = query.having(sa.func.count() == len(partitions)).order_by(table.c.at)
             return list(connection.execute(whole).scalars())
 
-    def kept_states(self, at: int) -> dict[int, Recovered]:
-        """The states that were kept of a moment, by partition."""
+    def kept(self) -> dict[int, list[int]]:
+        """By partition, the moments (ms UTC) of which its state was kept, the oldest first."""
         table = table_of(SnapshotTable)
-        query = sa.select(table.c.partition, table.c.content).where(table.c.at == at)
+        found: dict[int, list[int]] = {}
+        with self._reading() as connection:
+            for number, at in connection.execute(sa.select(table.c.partition, table.c.at).order_by(table.c.at)):
+                found.setdefault(number, []).append(at)
+        return found
+
+    def kept_states(self, moments: Mapping[int, int]) -> dict[int, Recovered]:
+        """By partition, the state that was kept of a moment of its own."""
+        table = table_of(SnapshotTable)
+        chosen = sa.tuple_(table.c.partition, table.c.at).in_(list(moments.items()))
+        query = sa.select(table.c.partition, table.c.content).where(chosen)
         with self._reading() as connection:
             return {
                 partition: msgspec.msgpack.decode(zlib.decompress(content), type=Recovered)

@@ -62,7 +62,12 @@ class Cluster(Polled):
     look_s = 0.2
 
     def __init__(
-        self, folder: Path, broker: Server, kafka: Server, postgres: PostgresServer, redis: RedisServer,
+        self,
+        folder: Path,
+        broker: Server,
+        kafka: Server,
+        postgres: PostgresServer,
+        redis: RedisServer,
         definitions: Path | None = None,
     ) -> None:
         self.folder = folder
@@ -71,9 +76,10 @@ class Cluster(Polled):
         self.redis = redis
         self.postgres = postgres
         self.database = postgres.new_database()
-        self._kafka = kafka.address
+        self.journal = f"kafka://{kafka.address}"
         addresses = {"IOC_KAFKA": kafka.address, "IOC_DATABASE": self.database, "IOC_REDIS": redis.url}
         self._environment = {**os.environ, **addresses}
+        self.definitions = definitions
         self._definitions = ["--definitions", str(definitions)] if definitions is not None else []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.arguments: dict[str, tuple[str, ...]] = {}
@@ -104,8 +110,7 @@ class Cluster(Polled):
 
     def start_bridge(self, partitions: int) -> None:
         mqtt = f"mqtt://{self.broker.address}"
-        journal = f"kafka://{self._kafka}"
-        self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", journal, "--partitions", str(partitions))
+        self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", self.journal, "--partitions", str(partitions))
 
     def start_worker(self, name: str, partitions: int) -> None:
         self.start(name, "worker", "--partitions", str(partitions), *self._definitions)

@@ -4,13 +4,16 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cluster_processes import (
+    ROOT,
     Cluster,
     start_cluster_broker,
     start_cluster_kafka,
@@ -18,10 +21,20 @@ from cluster_processes import (
     start_cluster_redis,
 )
 from mqtt_brokers import Publisher
+from replay_process import replayed
 from servers import running
 
+from sensors.system_clock import now_ms
 from streams.beat_engine import UNWRITTEN_MAX
+from streams.catalogue import Catalogue, compile_catalogue
+from streams.checkpoint import ROLL_UP
+from streams.journal_lineage import open_reader
+from streams.journal_replay import Reel, Replay, load_reel
+from streams.past_store import PastStore
 from streams.redis_live import RedisLive
+from streams.span import MS_MAX
+from streams.sql_store import SqlStore
+from streams.toml_catalogue import load_all
 
 pytestmark = pytest.mark.long
 
@@ -33,13 +46,31 @@ FLOOD = UNWRITTEN_MAX + WAITING
 """Of one unit: a partition takes in no more than UNWRITTEN_MAX while nothing can be written."""
 
 
+def slow_everywhere(folder: Path) -> Path:
+    """Definitions with rules that raise an alert in every unit, and one for the whole place."""
+    text = (ROOT / "streams" / "alerts" / "traffic_jam.toml").read_text().partition("[[examples]]")[0]
+    for shipped, ours in (("below = 12", "below = 50"), ("clear = 18", "clear = 55"), ("hold_s = 300", "hold_s = 2")):
+        assert shipped in text
+        text = text.replace(shipped, ours)
+    examples = """
+[[examples]]
+series = [[0, 60.0], [10, 40.0], [60, 60.0], [90, 60.0]]
+raises_at_s = [12]
+returns_at_s = [62]
+"""
+    (folder / "alerts").mkdir(parents=True)
+    (folder / "alerts" / "slow.toml").write_text(text + examples)
+    (folder / "alerts" / "slow_place.toml").write_text(text + 'scope = "place"\n' + examples)
+    return folder
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     folder.mkdir()
     with ExitStack() as stack:
         starts = (start_cluster_broker, start_cluster_kafka, start_cluster_postgres, start_cluster_redis)
         servers = [stack.enter_context(running(start)) for start in starts]
-        made = Cluster(folder, *servers)  # type: ignore[arg-type]
+        made = Cluster(folder, *servers, slow_everywhere(folder / "definitions"))  # type: ignore[arg-type]
         stack.callback(made.stop)
         made.start_bridge(PARTITIONS)
         made.start_worker("worker-1", PARTITIONS)
@@ -55,6 +86,7 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Publish the same messages into a fresh cluster; returns its ledger and every closed window."""
     with cluster(folder) as made:
+        made.until(lambda: kept(made).keys() == {ROLL_UP, *range(PARTITIONS)}, "states are kept to begin a replay with")
         device = Publisher(made.broker.port, inflight=300)
         for number in range(MESSAGES):
             if number == MESSAGES // 2 and disaster is not None:
@@ -81,6 +113,84 @@ def run(
         if epilogue is not None:
             epilogue(made)
         return told
+
+
+def told_by(store: SqlStore | PastStore, kpis: Iterable[str], has_fallen: bool) -> dict[str, Any]:
+    """Every closed value, every alert with its steps, and the ledger.
+
+    Where a worker `has_fallen`, the roll-up may have heard from it what it never wrote: then nothing that hangs on the
+    beat on which it heard something.
+    """
+    told: dict[str, Any] = {}
+    for kpi in kpis:
+        told[kpi] = store.windows(kpi, 0, MS_MAX, 1_000_000)
+        if has_fallen:
+            told[kpi] = [
+                value if value.scope in UNITS else msgspec.structs.replace(value, state="final", revision=0)
+                for value in told[kpi]
+            ]
+    for alert in store.alerts(False, 10_000):
+        if alert.scope in UNITS or not has_fallen:
+            told[alert.id] = alert, store.alert_steps(alert.id)
+    return told | {"ledger": store.ledger_totals(), "numbered": store.numbered_totals(), "sources": store.sources()}
+
+
+def kept(made: Cluster) -> dict[int, list[int]]:
+    """The moments of which states were kept, by partition."""
+    with closing(SqlStore(made.database)) as store:
+        return store.kept()
+
+
+def it_is_made_again(made: Cluster, has_fallen: bool = False) -> None:
+    """A replay of all of it, at full speed; then by the command, beside the running cluster."""
+    loaded, begin = load_all(made.definitions), kept(made)[ROLL_UP][0]
+    catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
+    with closing(SqlStore(made.database)) as store:
+        told, end = told_by(store, loaded.kpis, has_fallen), now_ms()
+
+        def stands() -> bool:
+            """Nothing has been told for so long that all of what was told before `end` is in the database."""
+            nonlocal told, end
+            now, known = now_ms(), told_by(store, loaded.kpis, has_fallen)
+            if known != told:
+                told, end = known, now
+            return now > end + 5_000
+
+        made.until(stands, "nothing new is told")
+        end += 2_500
+        reel = load_reel(store, PARTITIONS, begin, end)
+        assert not any(state.totals.received for state in reel.states.values()), "it begins before the first message"
+        for again in asyncio.run(made_again(made, catalogue, reel, begin, store, has_fallen)):
+            different = [name for name in {**told, **again} if told.get(name) != again.get(name)]
+            assert not different, {name: (told.get(name), again.get(name)) for name in different}
+    assert told.keys() >= {f"slow-{unit}-1" for unit in UNITS}
+    assert has_fallen or "slow_place-22-1" in told
+    assert {value.scope for value in told["traffic_speed"]} >= {*UNITS, "22"}
+    options = ("--database", made.database, "--journal", made.journal, "--partitions", str(PARTITIONS))
+    options += ("--definitions", str(made.definitions))
+    with replayed(made.folder / "replay.log", begin, end, "--speed", "1000", *options) as past:
+        past.ready()
+        now, then = made.ask("/api/ledger"), past.settled(MESSAGES)
+        for name in ("accepted", "received", "readings"):
+            assert then[name] == now[name]
+
+
+async def made_again(
+    made: Cluster, catalogue: Catalogue, reel: Reel, begin: int, store: SqlStore, has_fallen: bool
+) -> list[dict[str, Any]]:
+    """What a replay's own store tells when it is over, and what is told beside its wall."""
+
+    async def no_wait(now: int) -> None:
+        pass
+
+    async with open_reader(made.journal) as reader:
+        shown = Replay(catalogue, reel, reader, begin)
+        await shown.open()
+        await shown.run(no_wait)
+    past = PastStore(store, shown.store, lambda: shown.now)
+    told = [told_by(each, catalogue.kpis, has_fallen) for each in (shown.store, past)]
+    shown.close()
+    return told
 
 
 def what_waits_in_kafka_is_told(made: Cluster) -> None:
@@ -122,10 +232,15 @@ def kill_once_it_works(made: Cluster) -> None:
     made.kill("worker-1")
 
 
+def epilogue(made: Cluster) -> None:
+    it_is_made_again(made)
+    what_waits_in_kafka_is_told(made)
+
+
 def test_two_workers_one_killed_in_mid_load_give_the_figures_of_an_undisturbed_run(tmp_path: Path) -> None:
     start = int(time.time()) // 300 * 300 - 80
-    undisturbed = run(tmp_path / "undisturbed", start, epilogue=what_waits_in_kafka_is_told)
-    disturbed = run(tmp_path / "disturbed", start, kill_once_it_works)
+    undisturbed = run(tmp_path / "undisturbed", start, epilogue=epilogue)
+    disturbed = run(tmp_path / "disturbed", start, kill_once_it_works, partial(it_is_made_again, has_fallen=True))
     assert disturbed["windows"] == undisturbed["windows"]
     # Both worked, and the one that was left took over the other's partitions.
     logs = [(tmp_path / "disturbed" / f"worker-{number}.log").read_text() for number in (1, 2)]

@@ -18,8 +18,8 @@ from sensors.sqlite_journal import SqliteJournal
 from streams.alert import Command, Rule
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
-from streams.checkpoint import SummaryRow
-from streams.journal_replay import Replay, load_reel
+from streams.checkpoint import ROLL_UP, SummaryRow
+from streams.journal_replay import Replay, beginning, load_reel
 from streams.memory_live import MemoryLive
 from streams.past_store import PastStore
 from streams.roll_up import Report
@@ -141,6 +141,73 @@ async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
     return World(store, journal, live.frames, made, answers)
 
 
+class Worker:
+    """One of two over one database: it beats at times of its own, and its reports take their time to the roll-up."""
+
+    def __init__(self, world: World, reports: list[tuple[int, Report]], *partitions: int) -> None:
+        self.now = 0
+        self._world, self._reports, self._partitions = world, reports, partitions
+        self._spoken = 0
+        self.engine = Engine(
+            world.made, world.store, MemoryLive("w"), lambda: self.now, self._report, world.journal.ends_ordinals,
+            is_alone=False, roll_up_wait_s=0.0,
+        )  # fmt: skip
+
+    async def _report(self, told: Report) -> None:
+        self._spoken += 1
+        self._reports.append((self.now + (30, 2_900, 700)[self._spoken % 3], told))
+
+    async def beat(self, now: int) -> None:
+        self.now = now
+        for number in self._partitions:
+            await (self.engine.own_roll_up() if number == ROLL_UP else self.engine.own(number))
+            if number != ROLL_UP:
+                for record in await self._world.journal.read(number, self.engine.offset(number), 100):
+                    await self.engine.observe(record)
+        if ROLL_UP in self._partitions:
+            while self._reports and self._reports[0][0] <= now:
+                await self.engine.report(self._reports.pop(0)[1])
+        await self.engine.beat(now)
+
+    def take(self, *partitions: int) -> None:
+        """Own these from now on, and drop, unwritten, what is not among them."""
+        for number in set(self._partitions) - set(partitions):
+            self.engine.disown(number)
+        self._partitions = partitions
+
+
+async def lived_by_two(folder: Path, minutes: int, begun: int, handed_over: int = MS_MAX) -> World:
+    """The story by two workers; at `handed_over` (ms UTC) the one with the roll-up takes over what the other has."""
+    made = catalogue(rules())
+    store = SqlStore(f"sqlite:///{folder}/history.sqlite")
+    store.migrate()
+    journal = SqliteJournal.open(folder / "journal.sqlite", PARTITIONS)
+    world = World(store, journal, {}, made, {})
+    reports: list[tuple[int, Report]] = []
+    workers = [Worker(world, reports, 0), Worker(world, reports, 1, ROLL_UP)]
+    packer, told = Packer("bridge", PARTITIONS, await journal.next_ordinals()), list(story(minutes, begun))
+    for beat in range(1, minutes * 200):
+        now = begun + beat * 310
+        while told and told[0].received_at <= now:
+            take_in(packer, told.pop(0))
+        await journal.append(packer.seal(now))
+        if beat == 1_620:
+            (alert,) = [alert for alert in store.alerts(True, 10) if alert.rule == "fast" and alert.scope == A]
+            command = Command("c1", now, "truc-ban", "acknowledge", alert.id)
+            store.record_command(command)
+            for worker in workers:
+                worker.engine.order(command)
+        if now >= handed_over > now - 310:
+            workers[0].take()
+            workers[1].take(0, 1, ROLL_UP)
+        await workers[beat % 2].beat(now)
+        if beat % (2 * ANSWERED_BEATS) == 0:
+            world.answers[now] = answers_of(store, made)
+    for worker in workers:
+        await worker.engine.keeper.ended()
+    return world
+
+
 class Watched(MemoryLive):
     """A live store that notes what every publish changed."""
 
@@ -194,12 +261,16 @@ async def answered_again(world: World, begin: int, end: int) -> dict[int, Answer
     return {now: answer for now, answer in answers.items() if now >= begin}
 
 
-def assert_same(world: World, answers: dict[int, Answers]) -> None:
-    present = answers_of(world.store, world.made)
+def assert_told_again(world: World, answers: dict[int, Answers]) -> None:
     for now, answer in answers.items():
         then = world.answers[now]
         different = [name for name in {**then, **answer} if answer.get(name) != then.get(name)]
         assert not different, f"{(now - NOON) / MINUTE:.2f} min after noon: {different}"
+
+
+def assert_same(world: World, answers: dict[int, Answers]) -> None:
+    present = answers_of(world.store, world.made)
+    assert_told_again(world, answers)
     for name in ("sources", "missing", "totals", "minutes", "rejections", "reasons", "refused", "summary", "alerts"):
         assert any(answer[name] != present[name] for answer in answers.values()), f"{name} tells no past from present"
 
@@ -264,4 +335,49 @@ async def test_a_span_of_which_nothing_was_kept_is_refused_in_words(tmp_path: Pa
         load_reel(world.store, PARTITIONS, NOON - 60 * MINUTE, NOON)
     with pytest.raises(SettingsError, match="không có nhịp nào"):
         load_reel(world.store, PARTITIONS, NOON + 600 * MINUTE, NOON + 700 * MINUTE)
+    with pytest.raises(SettingsError, match="--partitions 1"):
+        load_reel(world.store, 1, NOON + MINUTE, NOON + 2 * MINUTE)
+    early = f"DELETE FROM beat WHERE partition = {ROLL_UP} AND at < {NOON + MINUTE}"
+    with world.store.engine.begin() as connection:
+        connection.execute(sa.text(early))
+    with pytest.raises(SettingsError, match="earlier version"):
+        load_reel(world.store, PARTITIONS, NOON + MINUTE, NOON + 2 * MINUTE)
+    await world.journal.close()
+
+
+async def test_of_two_workers_each_beat_is_made_again_with_what_its_own_partitions_and_the_roll_up_had_heard(
+    tmp_path: Path,
+) -> None:
+    world = await lived_by_two(tmp_path, minutes=9, begun=NOON - 4 * MINUTE)
+    moments = beginning(world.store.kept(), range(PARTITIONS), NOON + MINUTE)
+    assert NOON <= moments[0] != moments[1] < moments[ROLL_UP] <= NOON + 11_000
+    answers = await answered_again(world, NOON + MINUTE, NOON + 5 * MINUTE)
+    assert len(answers) >= 6
+    assert {alert.scope for alert in answers[max(answers)]["alerts"]} == {A, B, world.made.place.code}
+    assert_told_again(world, answers)
+    await world.journal.close()
+
+
+async def test_a_partition_of_which_the_newest_state_is_missing_begins_earlier_and_the_others_as_late_as_they_can(
+    tmp_path: Path,
+) -> None:
+    world = await lived_by_two(tmp_path, minutes=9, begun=NOON - 4 * MINUTE)
+    with world.store.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM snapshot WHERE partition = 0 AND at >= :noon"), {"noon": NOON})
+    moments = beginning(world.store.kept(), range(PARTITIONS), NOON + MINUTE)
+    assert moments[0] < NOON - 3 * MINUTE < NOON <= moments[1] < moments[ROLL_UP]
+    answers = await answered_again(world, NOON + MINUTE, NOON + 5 * MINUTE)
+    assert len(answers) >= 6
+    assert_told_again(world, answers)
+    await world.journal.close()
+
+
+@pytest.mark.long
+async def test_a_replay_goes_on_with_the_beats_of_the_worker_that_took_a_partition_over(tmp_path: Path) -> None:
+    world = await lived_by_two(tmp_path, minutes=34, begun=NOON - 4 * MINUTE, handed_over=NOON + 14 * MINUTE)
+    answers = await answered_again(world, NOON + MINUTE, NOON + 29 * MINUTE)
+    assert len(answers) >= 20
+    closed = f"history speed {world.made.place.code}"
+    assert len(answers[max(answers)][closed]) > len(answers[min(answers)][closed])
+    assert_told_again(world, answers)
     await world.journal.close()

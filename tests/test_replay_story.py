@@ -1,12 +1,7 @@
 """`ioc replay` beside a running centre: the first half of a story on a wall of its own, while live has both halves."""
 
 import json
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,8 @@ from browser import chromium, page_at
 from mqtt_brokers import Publisher, publish_to_a_topic_with_a_space
 from playwright.async_api import expect
 from polled_process import Polled
-from servers import HOST, free_port
+from replay_process import replayed
+from servers import HOST
 from up_process import Centre
 
 pytestmark = [pytest.mark.long, pytest.mark.anyio]
@@ -23,40 +19,6 @@ UNITS = ("06658", "06673", "06712")
 MESSAGES = 30
 LOST = 10
 QUESTIONS = ("sources", "missing", "rejections", "ledger/rows", "alerts", "alerts?open=0", "kpis/traffic_speed")
-
-
-class Replayed(Polled):
-    """`ioc replay` as a process."""
-
-    deadline_s = 60.0
-    look_s = 0.1
-
-    def __init__(self, data: Path, begin: int, end: int) -> None:
-        self.port = free_port()
-        self._output = data.parent / "replay.log"
-        command = [sys.executable, "-m", "control_center.console", "replay", str(begin), str(end), "--speed", "10"]
-        command += ["--data", str(data), "--port", str(self.port)]
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-
-    def ended(self) -> str:
-        return "" if self._process.poll() is None else "ioc replay"
-
-    def logs(self) -> str:
-        return self._output.read_text()
-
-    def stop(self) -> int:
-        self._process.send_signal(signal.SIGINT)
-        return self._process.wait(20)
-
-
-@contextmanager
-def replayed(data: Path, begin: int, end: int) -> Iterator[Replayed]:
-    made = Replayed(data, begin, end)
-    try:
-        yield made
-    finally:
-        made.stop()
 
 
 def answers_of(centre: Polled) -> dict[str, Any]:
@@ -92,7 +54,7 @@ async def test_a_replay_shows_what_was_known_then_and_live_goes_on(tmp_path: Pat
         live = centre.settled(2 * MESSAGES)
         assert (live["received"], live["rejected"], live["by_reason"]) == (2 * MESSAGES + 1, 1, {"bad_payload": 1})
         now = answers_of(centre)
-        with replayed(centre.data, begin, end) as past:
+        with replayed(tmp_path / "replay.log", begin, end, "--speed", "10", "--data", str(centre.data)) as past:
             ledger = past.settled(MESSAGES)
             assert (ledger["received"], ledger["rejected"], ledger["by_reason"]) == (MESSAGES, 0, {})
             assert (ledger["missing"], ledger["refused_by_broker"]) == (1, 0)

@@ -118,7 +118,7 @@ async def test_beats_and_their_checkpoints_go_on_while_the_state_is_kept_as_it_w
     store.may_read.set()
     await centre.engine.keeper.ended()
     assert centre.kept == [NOON - 3_000, NOON]
-    kept = store.kept_states(NOON)
+    kept = store.kept_states(dict.fromkeys(OWNED, NOON))
     assert {number: state.at for number, state in kept.items()} == dict.fromkeys(OWNED, NOON)
     assert kept[0].offset == 3
     await centre.beat(NOON + 10_000)

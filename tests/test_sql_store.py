@@ -179,7 +179,7 @@ def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlS
     assert store.commit_all([later, checkpoint(1, 2, partition=ROLL_UP)]) == {0, ROLL_UP}
     assert moment.keep()
     assert store.kept_moments([0, ROLL_UP]) == [T0 + 1]
-    kept = store.kept_states(T0 + 1)
+    kept = store.kept_states({0: T0 + 1, ROLL_UP: T0 + 1})
     assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
     assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
     assert (kept[0].source_names, kept[ROLL_UP].partials) == ([named], [share])
@@ -202,7 +202,9 @@ def test_a_moment_counts_only_with_the_states_of_all_partitions(store: SqlStore)
     assert kept_at(store, 3, 0, 1)
     assert store.kept_moments([0, 1]) == [T0 + 1, T0 + 3]
     assert store.kept_moments([0]) == [T0 + 1, T0 + 2, T0 + 3]
-    assert {state.at for state in store.kept_states(T0 + 3).values()} == {T0 + 3}
+    assert store.kept() == {0: [T0 + 1, T0 + 2, T0 + 3], 1: [T0 + 1, T0 + 3]}
+    chosen = {0: T0 + 2, 1: T0 + 1}
+    assert {number: state.at for number, state in store.kept_states(chosen).items()} == chosen
 
 
 def test_there_is_no_moment_where_partitions_stand_at_different_times(store: SqlStore) -> None:
