@@ -421,14 +421,19 @@ class SlowStore(SqlStore):
         return super().commit_all(checkpoints)
 
 
+async def slow_centre(tmp_path: Path) -> tuple[Engine, SlowStore, list[int]]:
+    """An engine that owns partition 0, its database, of which a transaction takes WAITS_MS, and the time."""
+    store, clock = SlowStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), [NOW]
+    store.clock, store.takes_ms = clock, WAITS_MS
+    store.migrate()
+    engine = Engine(catalogue(), store, MemoryLive("epoch"), lambda: clock[0], _send_nothing)
+    await engine.own(0)
+    return engine, store, clock
+
+
 def test_slow_checkpoints_one_after_the_other_are_one_wait_until_one_is_quick(tmp_path: Path) -> None:
     async def story() -> None:
-        store, clock = SlowStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), [NOW]
-        store.clock = clock
-        store.migrate()
-        engine = Engine(catalogue(), store, MemoryLive("epoch"), lambda: clock[0], _send_nothing)
-        await engine.own(0)
-        store.takes_ms = WAITS_MS
+        engine, store, clock = await slow_centre(tmp_path)
         for _ in range(3):
             await engine.beat(clock[0], final=True)
             assert engine.waits == {"checkpoint_waits": (NOW, "")}
@@ -442,17 +447,15 @@ def test_slow_checkpoints_one_after_the_other_are_one_wait_until_one_is_quick(tm
 
 def test_a_worker_whose_partitions_another_has_taken_over_waits_for_no_checkpoint(tmp_path: Path) -> None:
     async def story() -> None:
-        store, clock = SlowStore(f"sqlite:///{tmp_path / 'history.sqlite'}"), [NOW]
-        store.clock = clock
-        store.migrate()
-        engine = Engine(catalogue(), store, MemoryLive("epoch"), lambda: clock[0], _send_nothing)
-        await engine.own(0)
-        store.takes_ms = WAITS_MS
+        engine, store, clock = await slow_centre(tmp_path)
         await engine.beat(clock[0], final=True)
         assert engine.waits
         engine.disown(0)
         await engine.beat(clock[0])
         assert engine.waits == {}
+        store.close()
+
+    asyncio.run(story())
 
 
 def test_an_engine_hears_that_a_bridge_was_overtaken_also_where_another_of_its_name_speaks_last(
