@@ -11,8 +11,9 @@ from control_center.http_access import reader
 from control_center.http_api import Instant, Unit
 from control_center.http_context import Context, fault
 from control_center.instant import parse_instant
+from sensors.url_journal import check_journal
 from streams.explanation import Explanation
-from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question, check_journal
+from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
 from streams.past_store import PastStore
 
 TIME_ALLOWED_S = 20.0

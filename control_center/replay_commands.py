@@ -18,9 +18,9 @@ from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
 from sensors.errors import SettingsError, Unavailable
+from sensors.url_journal import check_journal, open_reader
 from streams.catalogue import compile_catalogue
 from streams.commands import OverlayOption
-from streams.journal_lineage import check_journal, open_reader
 from streams.journal_replay import Reel, Replay, load_reel
 from streams.past_store import PastStore
 from streams.secret_file import secret_from
@@ -85,7 +85,7 @@ async def _show(
 ) -> None:
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     zone = ZoneInfo(definitions.place.zone)
-    async with open_reader(journal) as reader:
+    async with open_reader(journal, "ioc-replay") as reader:
         shown = Replay(catalogue, reel, reader, span.begin)
         try:
             with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -2,20 +2,17 @@
 
 import asyncio
 import signal
-from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
 from sensors.csv_place import shipped_place
-from sensors.disk_room import DiskGauge, limits_of
 from sensors.errors import SettingsError, Unavailable
 from sensors.journal import JournalWriter
-from sensors.kafka_journal import KafkaJournalWriter
 from sensors.mqtt_bridge import MqttAddress, MqttBridge
-from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
+from sensors.url_journal import open_writer
 
 app = typer.Typer()
 WAIT_S = 2.0
@@ -55,15 +52,9 @@ def parse_share(text: str) -> tuple[int, int]:
 
 async def open_journal(url: str, partitions: int) -> JournalWriter:
     """The journal by its URL, waiting for one that cannot be had yet; raises SettingsError for a wrong one."""
-    scheme, _, rest = url.partition("://")
-    if (scheme != "sqlite" or not rest.startswith("/")) and (scheme != "kafka" or not rest):
-        raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
-    path, limits = Path(rest[1:]), limits_of()
     while True:
         try:
-            if scheme == "kafka":
-                return await KafkaJournalWriter.open(rest, partitions=partitions)
-            return SqliteJournal.open(path, partitions, gauge=DiskGauge(path.parent, limits))
+            return await open_writer(url, partitions)
         except Unavailable as reason:
             log.warning("the journal cannot be opened now", reason=str(reason))
             await asyncio.sleep(WAIT_S)

@@ -2,8 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +10,7 @@ import typer
 from rich.console import Console
 
 from sensors.errors import SettingsError, Unavailable
-from sensors.journal import JournalReader
-from sensors.kafka_journal import KafkaJournalReader
-from sensors.sqlite_journal import SqliteJournal
+from sensors.url_journal import open_reader
 from streams.commands import OverlayOption, embedded_database
 from streams.difference import AuditReport
 from streams.duckdb_audit import DuckdbAudit
@@ -64,24 +60,8 @@ async def _audit(loaded: Definitions, span: Span, journal: str, store: SqlStore)
     with tempfile.TemporaryDirectory(prefix="ioc-audit-") as folder, bars() as tell:
         audit = DuckdbAudit(loaded, span, Path(folder))
         try:
-            async with _reading(journal) as reader:
+            async with open_reader(journal, "ioc-audit") as reader:
                 return await audit.audit(reader, store, tell)
         finally:
             audit.close()
             store.close()
-
-
-@asynccontextmanager
-async def _reading(url: str) -> AsyncIterator[JournalReader]:
-    scheme, _, rest = url.partition("://")
-    reader: JournalReader
-    if scheme == "sqlite" and rest.startswith("/"):
-        reader = SqliteJournal.read_only(Path(rest[1:]))
-    elif scheme == "kafka" and rest:
-        reader = await KafkaJournalReader.open(rest, client_id="ioc-audit")
-    else:
-        raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
-    try:
-        yield reader
-    finally:
-        await reader.close()

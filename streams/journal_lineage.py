@@ -1,18 +1,16 @@
 """Reads what a number was made of: the value and its parts from the database, its messages from the journal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from sensors import batch as batches
-from sensors.errors import IocError, SettingsError
+from sensors.errors import IocError
 from sensors.journal import JournalReader, Record
-from sensors.kafka_journal import TAIL, KafkaJournalReader
-from sensors.sqlite_journal import SqliteJournal
+from sensors.kafka_journal import TAIL
+from sensors.url_journal import open_reader
 from streams.beat import Value
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
@@ -57,29 +55,6 @@ class Question(NamedTuple):
     most: int = DECODED_MAX
 
 
-def check_journal(url: str) -> None:
-    """Raises SettingsError for a URL that names no journal."""
-    scheme, _, rest = url.partition("://")
-    if not ((scheme == "sqlite" and rest.startswith("/")) or (scheme == "kafka" and rest)):
-        raise SettingsError(f"--journal {url}: cần / expected sqlite:///PATH or kafka://host:port")
-
-
-@asynccontextmanager
-async def open_reader(url: str) -> AsyncIterator[JournalReader]:
-    """The journal by its URL, for reading only; raises SettingsError for a wrong one and Unavailable."""
-    check_journal(url)
-    scheme, _, rest = url.partition("://")
-    reader: JournalReader
-    if scheme == "sqlite":
-        reader = await asyncio.to_thread(SqliteJournal.read_only, Path(rest[1:]))
-    else:
-        reader = await KafkaJournalReader.open(rest, client_id="ioc-lineage")
-    try:
-        yield reader
-    finally:
-        await reader.close()
-
-
 class Lineages:
     """Explains numbers of one history and one journal (its URL; opened for each question)."""
 
@@ -94,7 +69,7 @@ class Lineages:
         listed, most = question.messages, question.most
         lineage = Lineage(asked.kpi, self._catalogue, asked.units, asked.value.end, listed, most)
         is_cut = False
-        async with open_reader(self._journal) as reader:
+        async with open_reader(self._journal, "ioc-lineage") as reader:
             for stretch in self._stretches(asked, standings):
                 is_cut |= await self._read(reader, stretch, lineage, notes)
         return await asyncio.to_thread(explained, asked, lineage, self._catalogue, notes, is_cut)

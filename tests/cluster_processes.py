@@ -108,6 +108,14 @@ class Cluster(Polled):
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
+    def begin(self, partitions: int) -> None:
+        """Start a bridge, two workers and a gateway; returns when all is ready."""
+        self.start_bridge(partitions)
+        self.start_worker("worker-1", partitions)
+        self.start_worker("worker-2", partitions)
+        self.start_gateway(partitions)
+        self.ready()
+
     def start_bridge(self, partitions: int) -> None:
         mqtt = f"mqtt://{self.broker.address}"
         self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", self.journal, "--partitions", str(partitions))

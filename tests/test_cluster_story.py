@@ -25,10 +25,10 @@ from replay_process import replayed
 from servers import running
 
 from sensors.system_clock import now_ms
+from sensors.url_journal import open_reader
 from streams.beat_engine import UNWRITTEN_MAX
 from streams.catalogue import Catalogue, compile_catalogue
 from streams.checkpoint import ROLL_UP
-from streams.journal_lineage import open_reader
 from streams.journal_replay import Reel, Replay, load_reel
 from streams.past_store import PastStore
 from streams.redis_live import RedisLive
@@ -72,11 +72,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         servers = [stack.enter_context(running(start)) for start in starts]
         made = Cluster(folder, *servers, slow_everywhere(folder / "definitions"))  # type: ignore[arg-type]
         stack.callback(made.stop)
-        made.start_bridge(PARTITIONS)
-        made.start_worker("worker-1", PARTITIONS)
-        made.start_worker("worker-2", PARTITIONS)
-        made.start_gateway(PARTITIONS)
-        made.ready()
+        made.begin(PARTITIONS)
         yield made
 
 
@@ -183,7 +179,7 @@ async def made_again(
     async def no_wait(now: int) -> None:
         pass
 
-    async with open_reader(made.journal) as reader:
+    async with open_reader(made.journal, "ioc-story") as reader:
         shown = Replay(catalogue, reel, reader, begin)
         await shown.open()
         await shown.run(no_wait)
