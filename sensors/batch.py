@@ -13,7 +13,23 @@ MESSAGES_MAX = 500
 AGE_MS_MAX = 50
 
 
-class Batch(msgspec.Struct, frozen=True):
+class _Sealed(msgspec.Struct, frozen=True):
+    """What a batch has in either form."""
+
+    partition: int
+    first: int
+    sealed_at: int
+    bridge: str
+    pending: int
+    topics: list[str]
+
+    @property
+    def after(self) -> int:
+        """The ordinal that the next batch of the partition starts with."""
+        return self.first + len(self.topics)
+
+
+class Batch(_Sealed, frozen=True):
     """Messages of one partition, in columns of equal length.
 
     `first` is the ordinal of the first message; times are milliseconds UTC. `redelivered` holds the indices of
@@ -27,12 +43,6 @@ class Batch(msgspec.Struct, frozen=True):
     when it last had to (ms UTC); 0 while it never had to, and in older records.
     """
 
-    partition: int
-    first: int
-    sealed_at: int
-    bridge: str
-    pending: int
-    topics: list[str]
     payloads: list[bytes]
     received_at: list[int]
     redelivered: list[int] = []
@@ -41,25 +51,14 @@ class Batch(msgspec.Struct, frozen=True):
     overtaken: int = 0
     overtaken_at: int = 0
 
-    @property
-    def after(self) -> int:
-        """The ordinal that the next batch of the partition starts with."""
-        return self.first + len(self.topics)
 
-
-class JournaledBatch(msgspec.Struct, array_like=True, frozen=True):
+class JournaledBatch(_Sealed, array_like=True, frozen=True):
     """A batch as the journal keeps it: what the processor reads as columns is not cut up into messages on the way.
 
     `text` are the payloads, one behind another with a newline between; `sizes` their lengths in bytes (u32 each) and
     `received_at` times in ms UTC (i64 each), both little-endian; the others as in `Batch`.
     """
 
-    partition: int
-    first: int
-    sealed_at: int
-    bridge: str
-    pending: int
-    topics: list[str]
     text: bytes
     sizes: bytes
     received_at: bytes
@@ -68,11 +67,6 @@ class JournaledBatch(msgspec.Struct, array_like=True, frozen=True):
     repeated: int = 0
     overtaken: int = 0
     overtaken_at: int = 0
-
-    @property
-    def after(self) -> int:
-        """The ordinal that the next batch of the partition starts with."""
-        return self.first + len(self.topics)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,6 +1,7 @@
 """Payloads of many messages as one text, so that they can be looked at all at once."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,11 @@ class Payloads:
     def __init__(self, text: bytes, size: Ints) -> None:
         self.text = text
         self.size = size
-        self._start = np.cumsum(size) - size + np.arange(len(size))
+
+    @cached_property
+    def _start(self) -> Ints:
+        """Where each begins; many are only joined or looked at as a whole."""
+        return np.cumsum(self.size) - self.size + np.arange(len(self.size))
 
     @classmethod
     def of(cls, payloads: Sequence[bytes]) -> Self:

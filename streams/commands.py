@@ -62,7 +62,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     parts = [
         asyncio.create_task(cluster.run(stop)),
-        asyncio.create_task(keep_summaries(cluster.engine, store, loaded, now_ms)),
+        asyncio.create_task(keep_summaries(engine, store, loaded, now_ms)),
         asyncio.create_task(send_due_mails(store, now_ms)),
         asyncio.create_task(watch.run()),
     ]

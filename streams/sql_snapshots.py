@@ -116,14 +116,6 @@ class SqlSnapshots(SqlRecovery):
         with self._writing() as connection:
             self._put_rows(connection, SnapshotTable, [{"partition": partition, "at": at, "content": content}])
 
-    def kept_moments(self, partitions: Sequence[int]) -> list[int]:
-        """The moments (ms UTC) of which the state of every one of `partitions` was kept, the oldest first."""
-        table = table_of(SnapshotTable)
-        query = sa.select(table.c.at).where(table.c.partition.in_(partitions)).group_by(table.c.at)
-        with self._reading() as connection:
-            whole = query.having(sa.func.count() == len(partitions)).order_by(table.c.at)
-            return list(connection.execute(whole).scalars())
-
     def kept(self) -> dict[int, list[int]]:
         """By partition, the moments (ms UTC) of which its state was kept, the oldest first."""
         table = table_of(SnapshotTable)

@@ -1,6 +1,7 @@
 """A small place with a few kinds and KPIs, and a hand to feed a partition: shared by tests of the core."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sensors.batch import Batch, encode
@@ -13,6 +14,7 @@ from streams.catalogue import Catalogue, compile_catalogue
 from streams.checkpoint import Recovered
 from streams.kpi import Kpi
 from streams.partition import Partition
+from streams.sql_store import SqlStore
 
 NOON = 1_790_000_000_000 // 3_600_000 * 3_600_000
 """A whole hour in September 2026, ms UTC; also a whole hour in Vietnam (UTC+7)."""
@@ -134,3 +136,9 @@ class Feed:
         self.records.append(record)
         self.ordinal = batch.after
         self.partition.observe(record)
+
+
+def kept_moments(store: SqlStore, partitions: Sequence[int]) -> list[int]:
+    """The moments (ms UTC) of which the state of every one of `partitions` was kept, the oldest first."""
+    kept = store.kept()
+    return sorted(set[int].intersection(*(set(kept.get(number, ())) for number in partitions)))

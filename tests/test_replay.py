@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 import sqlalchemy as sa
-from small_world import NOON, A, B, catalogue, cloudevent, senml
+from small_world import NOON, A, B, catalogue, cloudevent, kept_moments, senml
 from told import Message, take_in
 
 from sensors.broker_refusal import Refusal
@@ -316,7 +316,7 @@ async def test_a_replay_from_the_first_minute_begins_with_nothing_and_orders_are
 
 async def test_a_replay_begins_at_the_newest_moment_of_which_no_state_is_missing(tmp_path: Path) -> None:
     world = await lived(tmp_path, minutes=5, begun=NOON - 2 * MINUTE)
-    first, hour = world.store.kept_moments(range(PARTITIONS))
+    first, hour = kept_moments(world.store, range(PARTITIONS))
     assert first < NOON <= hour
     with world.store.engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM snapshot WHERE partition = 1 AND at = :at"), {"at": hour})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from small_world import NOON, A, catalogue, senml
+from small_world import NOON, A, catalogue, kept_moments, senml
 from sqlalchemy.engine import Connection
 
 from sensors.batch import Batch, encode
@@ -84,7 +84,7 @@ class Centre:
 
     @property
     def kept(self) -> list[int]:
-        return self.store.kept_moments(OWNED)
+        return kept_moments(self.store, OWNED)
 
     @property
     def written(self) -> int:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from small_world import kept_moments
 from sqlmodel import SQLModel
 
 from control_center.sql_accounts import SqlAccounts
@@ -178,7 +179,7 @@ def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlS
     later = checkpoint(1, 2, panes=[pane(2, n=9), pane(5_000)], values=[value(T0, 2.0)])
     assert store.commit_all([later, checkpoint(1, 2, partition=ROLL_UP)]) == {0, ROLL_UP}
     assert moment.keep()
-    assert store.kept_moments([0, ROLL_UP]) == [T0 + 1]
+    assert kept_moments(store, [0, ROLL_UP]) == [T0 + 1]
     kept = store.kept_states({0: T0 + 1, ROLL_UP: T0 + 1})
     assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
     assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
@@ -200,8 +201,8 @@ def test_a_moment_counts_only_with_the_states_of_all_partitions(store: SqlStore)
     assert kept_at(store, 1, 0, 1)
     assert kept_at(store, 2, 0)
     assert kept_at(store, 3, 0, 1)
-    assert store.kept_moments([0, 1]) == [T0 + 1, T0 + 3]
-    assert store.kept_moments([0]) == [T0 + 1, T0 + 2, T0 + 3]
+    assert kept_moments(store, [0, 1]) == [T0 + 1, T0 + 3]
+    assert kept_moments(store, [0]) == [T0 + 1, T0 + 2, T0 + 3]
     assert store.kept() == {0: [T0 + 1, T0 + 2, T0 + 3], 1: [T0 + 1, T0 + 3]}
     chosen = {0: T0 + 2, 1: T0 + 1}
     assert {number: state.at for number, state in store.kept_states(chosen).items()} == chosen
@@ -225,7 +226,7 @@ def test_a_state_that_cannot_be_written_leaves_the_one_kept_before(store: SqlSto
         moment.keep()
     with store.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO snapshot"))
-    assert store.kept_moments([0]) == [T0 + 1]
+    assert kept_moments(store, [0]) == [T0 + 1]
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
@@ -235,7 +236,7 @@ def test_a_moment_that_is_given_up_is_not_kept_and_closes_what_it_had_open(store
     assert moment is not None
     moment.give_up()
     assert not moment.keep()
-    assert store.kept_moments([0]) == []
+    assert kept_moments(store, [0]) == []
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 

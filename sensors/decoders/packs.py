@@ -12,7 +12,6 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from sensors.decoders.senml import (
     CLOCK_NOT_SET_BEFORE_MS,
@@ -22,16 +21,12 @@ from sensors.decoders.senml import (
     RELATIVE_BELOW_S,
     SECONDS_MAX,
 )
-from sensors.decoders.stencil import ROWS_MAX, Part, Stencils, Told
+from sensors.decoders.stencil import ROWS_MAX, Flags, Floats, Part, Stencils, Told
 from sensors.kind import Kind
-from sensors.payloads import Payloads
+from sensors.payloads import Ints, Payloads
 
 CHUNK = 250
 """Messages decoded by one call: one that is broken sends its whole chunk the slow way."""
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 class Record(msgspec.Struct, gc=False, forbid_unknown_fields=True):
