@@ -94,7 +94,7 @@ def batches(trace: list[Message], partitions: int) -> Iterator[tuple[int, bytes]
         batch = Batch(
             number, ordinals[number], part[-1].at, "bench", 0, [m.topic for m in part], [m.payload for m in part],
             [m.at for m in part],
-        )
+        )  # fmt: skip
         ordinals[number] = batch.after
         waiting[number] = []
         return number, encode(batch)

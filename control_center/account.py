@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import msgspec
 
 Role = Literal[
-    "viewer",      # lãnh đạo, khách: reads
-    "operator",    # trực ban: takes and comments alerts
+    "viewer",  # lãnh đạo, khách: reads
+    "operator",  # trực ban: takes and comments alerts
     "supervisor",  # trưởng ca: as an operator, and answers for the shift
-    "admin",       # quản trị: all of it, and the accounts
+    "admin",  # quản trị: all of it, and the accounts
 ]
 Action = Literal["read", "acknowledge", "comment", "manage_accounts"]
 

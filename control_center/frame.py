@@ -1,10 +1,10 @@
 """The words of the live channel, as JSON text: what a wall says, and the frames that it is sent.
 
-    → {"t":"hello","v":1,"epoch":…,"seq":…}   first, and again when the wall wants everything anew (epoch "")
-    ← {"t":"meta","epoch","build","wall","kpis","units","place","now"}   forget what you had; only where needed
-    ← {"t":"d","s":seq,"now":ms,"more":n,"d":{key: value | null}}        null: deleted; empty d: heartbeat
-    ← {"t":"hash","s":seq,"n":keys,"h":"8 hex digits"}                   of the state at seq: streams.sync
-    → {"t":"health","up","heap","gap","long","nodes"}                    each page, every 10 s
+→ {"t":"hello","v":1,"epoch":…,"seq":…}   first, and again when the wall wants everything anew (epoch "")
+← {"t":"meta","epoch","build","wall","kpis","units","place","now"}   forget what you had; only where needed
+← {"t":"d","s":seq,"now":ms,"more":n,"d":{key: value | null}}        null: deleted; empty d: heartbeat
+← {"t":"hash","s":seq,"n":keys,"h":"8 hex digits"}                   of the state at seq: streams.sync
+→ {"t":"health","up","heap","gap","long","nodes"}                    each page, every 10 s
 """
 
 from collections.abc import Mapping

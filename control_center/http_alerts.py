@@ -44,7 +44,8 @@ def alert_routes(context: Context) -> APIRouter:
 
     @routes.get("", dependencies=may_see, summary="Alerts; open=1 leaves out those that are closed")
     async def alerts(
-        open_: Annotated[bool, Query(alias="open")] = True, limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+        open_: Annotated[bool, Query(alias="open")] = True,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
         by: Annotated[int, Query(ge=0, le=MS_MAX, description="With open=0: raised by then, ms UTC")] = MS_MAX,
     ) -> list[dict[str, Any]]:
         if open_:
@@ -68,8 +69,12 @@ def alert_routes(context: Context) -> APIRouter:
         return await _record(context, person, "acknowledge", alert_id, "")
 
     # The body is read by hand, within its bound; declared here for those who read the API's description.
-    @routes.post("/{alert_id}/comment", status_code=202, summary="Write a line into an alert's log (needs an account)",
-                 openapi_extra={"requestBody": _COMMENT_BODY})
+    @routes.post(
+        "/{alert_id}/comment",
+        status_code=202,
+        summary="Write a line into an alert's log (needs an account)",
+        openapi_extra={"requestBody": _COMMENT_BODY},
+    )
     async def comment(alert_id: str, request: Request) -> Recorded:
         person = await actor(context, request, "comment")
         text = _text_of(await read_body(request))

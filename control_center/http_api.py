@@ -22,7 +22,7 @@ from streams.span import MS_MAX
 
 _T = TypeVar("_T")
 Unit = Annotated[str, Query(description="A commune's five-digit code, a former district's, or the place's; "
-                                        "the place when left out", max_length=16)]
+                                        "the place when left out", max_length=16)]  # fmt: skip
 Instant = Annotated[str, Query(description="Milliseconds UTC, or RFC 3339 with an offset", max_length=40)]
 
 
@@ -62,7 +62,8 @@ def api_routes(context: Context) -> APIRouter:
 
     @routes.get("/ledger/rows", tags=["ledger"], summary="Outcomes by partition, kind, minute in [from, to)")
     async def ledger_rows(
-        from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        from_: Annotated[Instant, Query(alias="from")] = "",
+        to: Instant = "",
         limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
     ) -> list[LedgerRowAnswer]:
         start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
@@ -96,7 +97,10 @@ def api_routes(context: Context) -> APIRouter:
 
     @routes.get("/kpis/{kpi_id}/history", tags=["kpis"], summary="Every closed window that ends in [from, to]")
     async def history(
-        kpi_id: str, unit: Unit = "", from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        kpi_id: str,
+        unit: Unit = "",
+        from_: Annotated[Instant, Query(alias="from")] = "",
+        to: Instant = "",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> list[KpiAnswer]:
         kpi, code = kpi_of(kpi_id, unit)
@@ -104,10 +108,15 @@ def api_routes(context: Context) -> APIRouter:
         rows = await from_store(lambda: context.store.history(kpi.id, code, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
 
-    @routes.get("/kpis/{kpi_id}/windows", tags=["kpis"],
-                summary="Every closed window of every scope that ends in [from, to], by end and scope")
+    @routes.get(
+        "/kpis/{kpi_id}/windows",
+        tags=["kpis"],
+        summary="Every closed window of every scope that ends in [from, to], by end and scope",
+    )
     async def windows(
-        kpi_id: str, from_: Annotated[Instant, Query(alias="from")] = "", to: Instant = "",
+        kpi_id: str,
+        from_: Annotated[Instant, Query(alias="from")] = "",
+        to: Instant = "",
         limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
     ) -> list[KpiAnswer]:
         kpi, _ = kpi_of(kpi_id, "")
@@ -139,9 +148,7 @@ def api_routes(context: Context) -> APIRouter:
     async def sources() -> list[dict[str, Any]]:
         rows = await from_store(context.store.sources)
         silent = msgspec.json.decode(context.mirror.state.get("s:silent") or b"{}")
-        return [
-            msgspec.to_builtins(row) | {"silent": f"{row.unit}/{row.kind}/{row.source}" in silent} for row in rows
-        ]
+        return [msgspec.to_builtins(row) | {"silent": f"{row.unit}/{row.kind}/{row.source}" in silent} for row in rows]
 
     return routes
 

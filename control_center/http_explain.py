@@ -45,10 +45,17 @@ def explain_routes(context: Context) -> APIRouter:
     # It reads and decodes up to 200,000 messages: one at a time, so that many questions cannot take the processor.
     turn = asyncio.Semaphore(1)
 
-    @routes.get("/explain", tags=["kpis"], summary="Where a number comes from: window, panes, sources, raw messages",
-                response_class=Response, responses={200: {"content": _CONTENT}})
+    @routes.get(
+        "/explain",
+        tags=["kpis"],
+        summary="Where a number comes from: window, panes, sources, raw messages",
+        response_class=Response,
+        responses={200: {"content": _CONTENT}},
+    )
     async def explain(
-        kpi: Annotated[str, Query(description="A KPI's id", max_length=64)], unit: Unit = "", at: Instant = "",
+        kpi: Annotated[str, Query(description="A KPI's id", max_length=64)],
+        unit: Unit = "",
+        at: Instant = "",
         messages: Annotated[int, Query(ge=0, le=LISTED_MAX, description="Messages listed")] = MESSAGES_LISTED,
     ) -> Response:
         question = Question(kpi, unit or context.catalogue.place.code, _moment(at), messages)

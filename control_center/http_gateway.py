@@ -49,7 +49,10 @@ set; commands need an account, its session cookie and the `X-CSRF-Token` of `GET
 
 
 def build_gateway(
-    settings: GatewaySettings, live: LiveStore, store: SqlStore | PastStore, definitions: Definitions,
+    settings: GatewaySettings,
+    live: LiveStore,
+    store: SqlStore | PastStore,
+    definitions: Definitions,
     clock: Callable[[], int] = now_ms,
 ) -> FastAPI:
     """Put a gateway together; raises DefinitionError when a wall's file is wrong.

@@ -38,8 +38,11 @@ def probe_routes(context: Context) -> APIRouter:
     async def health() -> dict[str, Any]:
         return {"status": "ok", "version": package_version(), "build": context.build, "now": context.clock()}
 
-    @routes.get("/ready", summary="Every partition progresses; 503 with reasons otherwise",
-                responses={503: {"description": "Not ready; the reasons in words"}})
+    @routes.get(
+        "/ready",
+        summary="Every partition progresses; 503 with reasons otherwise",
+        responses={503: {"description": "Not ready; the reasons in words"}},
+    )
     async def ready() -> Response:
         await context.mirror.looked()
         faults = [_described(fault) for fault in standing_faults(context.mirror.state, context.clock())]

@@ -63,7 +63,11 @@ class Mirror:
     """Follows a live store. `state` is everything; `ticks` is raised after each look at the store."""
 
     def __init__(
-        self, live: LiveStore, feeds: Mapping[str, Feed], readiness: Readiness, clock: Callable[[], int],
+        self,
+        live: LiveStore,
+        feeds: Mapping[str, Feed],
+        readiness: Readiness,
+        clock: Callable[[], int],
         beat: Callable[[float], None],
     ) -> None:
         self.state = SyncState()

@@ -33,7 +33,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.sockets = Gauge("ioc_live_sockets", "Open live channels.", ["wall"], registry=self.registry)
         self.refused = Counter(
-            "ioc_live_sockets_refused", "Live channels refused or closed by the gateway.", ["reason"],
+            "ioc_live_sockets_refused",
+            "Live channels refused or closed by the gateway.",
+            ["reason"],
             registry=self.registry,
         )
         self.frames = Counter("ioc_live_frames", "Frames sent to walls.", registry=self.registry)
@@ -41,7 +43,9 @@ class Metrics:
         self.commands = Counter("ioc_commands", "Commands of operators, as recorded.", ["op"], registry=self.registry)
         self.logins = Counter("ioc_logins", "Attempts to log in.", ["outcome"], registry=self.registry)
         self.beat = Histogram(
-            "ioc_gateway_beat_seconds", "Taking one change of the live state over.", buckets=_BEAT_BUCKETS,
+            "ioc_gateway_beat_seconds",
+            "Taking one change of the live state over.",
+            buckets=_BEAT_BUCKETS,
             registry=self.registry,
         )
         self._reports = Counter("ioc_wall_reports", "Health reports of pages.", ["wall"], registry=self.registry)
@@ -81,7 +85,7 @@ def _families(state: SyncState, ledger: LedgerAnswer | None, place_code: str, no
     yield from _of_partitions(decoded(state.items("p:")), now)
     bridges = decoded(state.items("b:"))
     yield _gauge("ioc_bridge_pending_messages", "Held by a bridge, not journaled yet.", "bridge",
-                 {name: bridge["pending"] for name, bridge in bridges.items()})
+                 {name: bridge["pending"] for name, bridge in bridges.items()})  # fmt: skip
     overtaken = CounterMetricFamily(
         "ioc_bridge_overtaken", "How often another bridge had written before, since it began.", labels=["bridge"]
     )

@@ -45,15 +45,19 @@ class Readiness:
         for name, (seen, spoke_at, moved_at) in sorted(self._watched.items()):
             silent_s, still_s = (now - spoke_at) // 1000, (now - moved_at) // 1000
             if now - spoke_at > STILL_MS:
-                found.append((
-                    f"phân vùng {name} không báo cáo từ {silent_s} giây trước",
-                    f"partition {name} has not reported for {silent_s} s",
-                ))
+                found.append(
+                    (
+                        f"phân vùng {name} không báo cáo từ {silent_s} giây trước",
+                        f"partition {name} has not reported for {silent_s} s",
+                    )
+                )
             elif seen.lag > 0 and now - moved_at > STILL_MS:
-                found.append((
-                    f"phân vùng {name} đứng yên {still_s} giây, còn {seen.lag} bản tin chờ",
-                    f"partition {name} has stood still for {still_s} s with {seen.lag} messages waiting",
-                ))
+                found.append(
+                    (
+                        f"phân vùng {name} đứng yên {still_s} giây, còn {seen.lag} bản tin chờ",
+                        f"partition {name} has stood still for {still_s} s with {seen.lag} messages waiting",
+                    )
+                )
         return found
 
     def _watch(self, before: _Watched | None, seen: Progress, now: int) -> _Watched:

@@ -1,33 +1,33 @@
 """Errors, arranged by what the catcher does next (architecture §7).
 
-    IocError
-     ├── DefinitionError    list all faults, refuse to start
-     ├── SettingsError      say which setting, refuse to start
-     ├── MessageRejected    keep the message with its reason, count it, go on
-     ├── CommandRefused     answer that person
-     ├── Unavailable        the shell backs off and retries; the core never sees it
-     └── Overtaken          the bridge asks where the numbering stands, numbers anew and appends again
+IocError
+ ├── DefinitionError    list all faults, refuse to start
+ ├── SettingsError      say which setting, refuse to start
+ ├── MessageRejected    keep the message with its reason, count it, go on
+ ├── CommandRefused     answer that person
+ ├── Unavailable        the shell backs off and retries; the core never sees it
+ └── Overtaken          the bridge asks where the numbering stands, numbers anew and appends again
 """
 
 from typing import Literal, NamedTuple
 
 Reason = Literal[
-    "bad_topic",        # not ioc/<unit>/<kind>/<source>
-    "unknown_unit",     # the unit code is not in the place's tree
-    "unknown_kind",     # no kind file of that name
-    "bad_payload",      # not the format of the kind: broken JSON, wrong types, too deep
-    "too_large",        # larger than the kind's format allows
-    "bad_version",      # a version of the format we do not read
-    "unknown_quantity", # a name that the kind does not have
-    "wrong_unit",       # a unit of measure that cannot be converted
-    "not_a_number",     # NaN, an infinity, or no value at all
-    "implausible",      # outside the plausible range of the quantity
-    "in_the_future",    # observed later than it was received, beyond the allowance
-    "clock_not_set",    # observed before 2000: a device that does not know the time
-    "unknown_event",    # an event type that the kind does not have
-    "missing_data",     # an event without the data its type needs
-    "too_many_sources", # a partition keeps up to 100,000 sources
-    "too_late",         # its time is past the kind's lateness: kept and counted as such, not among the rejected
+    "bad_topic",  # not ioc/<unit>/<kind>/<source>
+    "unknown_unit",  # the unit code is not in the place's tree
+    "unknown_kind",  # no kind file of that name
+    "bad_payload",  # not the format of the kind: broken JSON, wrong types, too deep
+    "too_large",  # larger than the kind's format allows
+    "bad_version",  # a version of the format we do not read
+    "unknown_quantity",  # a name that the kind does not have
+    "wrong_unit",  # a unit of measure that cannot be converted
+    "not_a_number",  # NaN, an infinity, or no value at all
+    "implausible",  # outside the plausible range of the quantity
+    "in_the_future",  # observed later than it was received, beyond the allowance
+    "clock_not_set",  # observed before 2000: a device that does not know the time
+    "unknown_event",  # an event type that the kind does not have
+    "missing_data",  # an event without the data its type needs
+    "too_many_sources",  # a partition keeps up to 100,000 sources
+    "too_late",  # its time is past the kind's lateness: kept and counted as such, not among the rejected
 ]
 
 

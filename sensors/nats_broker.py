@@ -27,8 +27,7 @@ def write_config(folder: Path, mqtt_port: int, host: str = "127.0.0.1", ack_pend
     """Write the server's configuration into `folder`, where its data will be too; returns the file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "nats.conf"
-    text = (
-        f"""# Written by `ioc up` at every start.
+    text = f"""# Written by `ioc up` at every start.
 server_name: ioc
 # NATS' own protocol: on loopback, any free port, used by nobody.
 host: 127.0.0.1
@@ -48,7 +47,6 @@ mqtt {{
   max_ack_pending: {ack_pending}
 }}
 """
-    )
     # Only what is new: on a full disk, writing the same once more would leave an empty file.
     if not path.exists() or path.read_text() != text:
         path.write_text(text)

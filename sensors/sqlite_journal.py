@@ -65,7 +65,12 @@ class SqliteJournal:
     """Both sides of the journal over one file: `sensors.journal.JournalWriter` and `JournalReader`."""
 
     def __init__(
-        self, path: Path, retain_s: int, retain_bytes: int, wait_s: float, gauge: DiskGauge | None = None,
+        self,
+        path: Path,
+        retain_s: int,
+        retain_bytes: int,
+        wait_s: float,
+        gauge: DiskGauge | None = None,
         is_read_only: bool = False,
     ) -> None:
         self._path = path

@@ -99,9 +99,7 @@ def _choose(path: Path, chosen: dict[str, Path], faults: list[Fault]) -> None:
         faults.append(Fault(str(path), "off", f"nothing to switch off: no {path.name} was read before"))
 
 
-def _convert_into(
-    items: dict[str, T], type_: type[T], stem: str, raw: dict[str, object], path: Path
-) -> list[Fault]:
+def _convert_into(items: dict[str, T], type_: type[T], stem: str, raw: dict[str, object], path: Path) -> list[Fault]:
     if "id" in raw:
         return [Fault(str(path), "id", "nothing: the file's name is the id")]
     item, problems = convert({"id": stem} | raw, type_)

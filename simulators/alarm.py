@@ -161,8 +161,12 @@ def _steps(rule: Rule, told: list[Change], every: int, since: int) -> Iterator[s
 
 
 def sequences(
-    rules: Mapping[str, Rule], kpis: Mapping[str, Definition], arrived: Mapping[tuple[str, str], Arrivals],
-    settle_ms: Mapping[str, int], zone_ms: int, until: int,
+    rules: Mapping[str, Rule],
+    kpis: Mapping[str, Definition],
+    arrived: Mapping[tuple[str, str], Arrivals],
+    settle_ms: Mapping[str, int],
+    zone_ms: int,
+    until: int,
 ) -> dict[Key, Sequence]:
     """The sequences of all rules on units' KPIs, by rule and unit; those without any step are left out."""
     found = {}

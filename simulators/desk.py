@@ -83,9 +83,7 @@ def portal_ratings(mean: float, equipment: Equipment, generator: np.random.Gener
     ]
 
 
-def _arrivals(
-    per_hour: float, open_in: list[Opening], is_monday: bool, generator: np.random.Generator
-) -> list[float]:
+def _arrivals(per_hour: float, open_in: list[Opening], is_monday: bool, generator: np.random.Generator) -> list[float]:
     """Arrivals by quarters of an hour: fullest as a session begins, and on Monday mornings."""
     found: list[Floats] = []
     for opening in open_in:

@@ -69,9 +69,7 @@ def check_equipment(equipment: Equipment, place: Place) -> list[Problem]:
 
 def mean_rate(equipment: Equipment, kinds: dict[str, Kind]) -> float:
     """Messages a second of all devices in dry weather (desks come on top: they speak when somebody comes)."""
-    return sum(
-        stations.count / kinds[kind].cadence_s for kind, stations in equipment.stations.items() if kind in kinds
-    )
+    return sum(stations.count / kinds[kind].cadence_s for kind, stations in equipment.stations.items() if kind in kinds)
 
 
 def spread(stations: Stations, place: Place, factor: float) -> list[tuple[int, str]]:

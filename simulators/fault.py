@@ -12,24 +12,24 @@ from sensors.definition import Problem
 from sensors.kind import Kind
 
 Recipe = Literal[
-    "drop",              # never published: a gap in the source's numbering
-    "duplicate",         # published twice, to the byte, seconds apart
-    "delay",             # published late, well inside the kind's lateness
-    "delay_beyond",      # published too late to count
-    "reorder",           # published after the source's next message
-    "clock_ahead",       # the device's clock is less than 120 s ahead
-    "clock_far_ahead",   # … 1,024 weeks ahead (a GPS week that rolled over): rejected
-    "clock_behind",      # … behind, inside the kind's lateness
-    "frozen",            # the value of the recipe's beginning, again and again
-    "spike",             # a value near the top of the plausible range
-    "drift",             # a value that leaves the truth more and more
-    "calibration",       # the device says that it calibrates: set aside
-    "malformed",         # cut short on the way: no JSON any more
-    "unknown_measure",   # a unit of measure that cannot be converted
-    "unknown_unit",      # a unit's code that the place does not have
-    "reconnect",         # sources hold their messages and send them at once, in order
-    "outage",            # the broker is away: all sources do
-    "rename",            # a unit's sources speak under another unit's code
+    "drop",  # never published: a gap in the source's numbering
+    "duplicate",  # published twice, to the byte, seconds apart
+    "delay",  # published late, well inside the kind's lateness
+    "delay_beyond",  # published too late to count
+    "reorder",  # published after the source's next message
+    "clock_ahead",  # the device's clock is less than 120 s ahead
+    "clock_far_ahead",  # … 1,024 weeks ahead (a GPS week that rolled over): rejected
+    "clock_behind",  # … behind, inside the kind's lateness
+    "frozen",  # the value of the recipe's beginning, again and again
+    "spike",  # a value near the top of the plausible range
+    "drift",  # a value that leaves the truth more and more
+    "calibration",  # the device says that it calibrates: set aside
+    "malformed",  # cut short on the way: no JSON any more
+    "unknown_measure",  # a unit of measure that cannot be converted
+    "unknown_unit",  # a unit's code that the place does not have
+    "reconnect",  # sources hold their messages and send them at once, in order
+    "outage",  # the broker is away: all sources do
+    "rename",  # a unit's sources speak under another unit's code
 ]
 
 HOLDS = ("reconnect", "outage")

@@ -106,6 +106,4 @@ class HttpCentre:
             alert = self.get(f"alerts/{one['id']}") or {}
             steps = found.setdefault((one["rule"], one["scope"], one["device"]), [])
             steps += [(step["at"], step["revision"], step["op"]) for step in alert.get("steps", ())]
-        return {
-            key: tuple(op for _, _, op in sorted(steps) if op in STEPS) for key, steps in found.items()
-        }
+        return {key: tuple(op for _, _, op in sorted(steps) if op in STEPS) for key, steps in found.items()}

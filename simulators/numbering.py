@@ -47,14 +47,11 @@ class Numbering:
     def sent(self) -> dict[Topic, Sent]:
         """By source, for those that number."""
         return {
-            source: _sent(sorted(numbers), self._unreadable.get(source, 0))
-            for source, numbers in self._numbers.items()
+            source: _sent(sorted(numbers), self._unreadable.get(source, 0)) for source, numbers in self._numbers.items()
         }
 
 
 def _sent(numbers: list[int], unreadable: int) -> Sent:
-    gaps = tuple(
-        Gap(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1
-    )
+    gaps = tuple(Gap(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1)
     skipped = sum(gap.last - gap.first + 1 for gap in gaps)
     return Sent(len(numbers), unreadable, max(0, skipped - unreadable), gaps)

@@ -163,9 +163,7 @@ def _graded(
     return [*sections, alerts]
 
 
-def _alerts(
-    oracle: Oracle, asked: HttpCentre, kpis: dict[str, Definition], span: Span, ran: Span
-) -> Section:
+def _alerts(oracle: Oracle, asked: HttpCentre, kpis: dict[str, Definition], span: Span, ran: Span) -> Section:
     answer = asked.get("rules")
     heard = asked.alerts()
     if answer is None or heard is None:

@@ -51,9 +51,7 @@ class Catalogue:
         return np.array([key_of(name) for name in self.quantity_ids], dtype=np.uint64)
 
 
-def compile_catalogue(
-    place: Place, kinds: dict[str, Kind], kpis: dict[str, Kpi], rules: dict[str, Rule]
-) -> Catalogue:
+def compile_catalogue(place: Place, kinds: dict[str, Kind], kpis: dict[str, Kpi], rules: dict[str, Rule]) -> Catalogue:
     """Index the (already checked) definitions."""
     unit_codes = tuple(sorted(place.units))
     quantity_ids = tuple(f"{kind}/{quantity}" for kind in sorted(kinds) for quantity in sorted(kinds[kind].quantities))

@@ -5,13 +5,13 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal[
-    "equal",      # told and worked out agree
+    "equal",  # told and worked out agree
     "different",  # value or number of readings differ
-    "missing",    # worked out and closed, but not in history
-    "extra",      # in history, but the journal has nothing for it
-    "open",       # a unit of it has not closed the window yet: nothing to compare
-    "moving",     # history changed it while the audit looked: not compared
-    "unknown",    # reaches back before the journal's first record: not compared
+    "missing",  # worked out and closed, but not in history
+    "extra",  # in history, but the journal has nothing for it
+    "open",  # a unit of it has not closed the window yet: nothing to compare
+    "moving",  # history changed it while the audit looked: not compared
+    "unknown",  # reaches back before the journal's first record: not compared
 ]
 WRONG: tuple[Outcome, ...] = ("different", "missing", "extra")
 LISTED_MAX = 100

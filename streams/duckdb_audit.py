@@ -183,9 +183,7 @@ class DuckdbAudit:
         readings, counted = (self._count(table) for table in ("reading", "counted"))
         heard = self._testimony
         readings += self._count("desk_reading")
-        return AuditReport(
-            *self._span, heard.messages, heard.unusable, readings, counted, windows, differences
-        )
+        return AuditReport(*self._span, heard.messages, heard.unusable, readings, counted, windows, differences)
 
     def _difference(self, row: tuple[Any, ...], is_first: bool) -> Difference:
         outcome, kpi, scope, end, told, told_n, computed, computed_n = row

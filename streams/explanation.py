@@ -9,11 +9,11 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal[
-    "counted",       # a reading of it is in the value
-    "duplicate",     # told before: the same source, quantity and observed time, or the same CloudEvents id and source
-    "too_late",      # older than the kind's lateness behind its unit
-    "set_aside",     # the device calibrates or is at fault
-    "rejected",      # could not be used; `reason` is from the closed list
+    "counted",  # a reading of it is in the value
+    "duplicate",  # told before: the same source, quantity and observed time, or the same CloudEvents id and source
+    "too_late",  # older than the kind's lateness behind its unit
+    "set_aside",  # the device calibrates or is at fault
+    "rejected",  # could not be used; `reason` is from the closed list
     "other_window",  # usable, but its readings fall into other windows, or are of other quantities or fields
 ]
 Scope = Literal["unit", "district", "place"]

@@ -189,9 +189,7 @@ class Intake:
         self._outcome[message] = ACCEPTED
         self._statuses.append((message, int(self._received[message]), payload == b"online"))
 
-    def _take_pack(
-        self, message: int, route: Route, pack: Pack, spelled: list[tuple[int, int, int, float]]
-    ) -> None:
+    def _take_pack(self, message: int, route: Route, pack: Pack, spelled: list[tuple[int, int, int, float]]) -> None:
         newest = max((reading.time for reading in pack.readings), default=EMPTY)
         self._say(message, newest if pack.is_timed else EMPTY, pack.sequence)
         self._status[message] = STATUSES.index(pack.status)

@@ -102,9 +102,7 @@ class Lineages:
         # Of one window, what is closed was said later than what was open.
         return max(known, key=lambda value: (value.end, value.state != "provisional"), default=None)
 
-    def _parts(
-        self, kpi: Kpi, units: frozenset[str], end: int, standings: list[Standing]
-    ) -> dict[str, Part]:
+    def _parts(self, kpi: Kpi, units: frozenset[str], end: int, standings: list[Standing]) -> dict[str, Part]:
         parts = {
             value.scope: Part(one.partition, value)
             for one in standings if one.partition != ROLL_UP

@@ -5,19 +5,19 @@ from typing import Literal
 import msgspec
 
 Measure = Literal[
-    "count",    # readings in the window
+    "count",  # readings in the window
     "sum",
     "mean",
     "min",
     "max",
-    "last",     # the newest observed
-    "change",   # newest minus oldest
-    "rate",     # change per `per`
-    "share",    # percent of readings within `at_most` / `at_least`
-    "p50",      # quantiles of relative-error log bins (1 %)
+    "last",  # the newest observed
+    "change",  # newest minus oldest
+    "rate",  # change per `per`
+    "share",  # percent of readings within `at_most` / `at_least`
+    "p50",  # quantiles of relative-error log bins (1 %)
     "p90",
     "p95",
-    "vn_aqi",   # hourly VN_AQI with Nowcast (Decision 1459/QĐ-TCMT), over the kind's six pollutants
+    "vn_aqi",  # hourly VN_AQI with Nowcast (Decision 1459/QĐ-TCMT), over the kind's six pollutants
 ]
 Across = Literal["", "max", "min", "mean", "sum"]
 Better = Literal["high", "low"]

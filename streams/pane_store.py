@@ -22,7 +22,7 @@ def pane_rows(rings: dict[str, PaneRing]) -> list[PaneRow]:
                     int(ring.last_time[at]), float(ring.last_value[at]), ring.hits[at].tobytes(),
                     _sparse(ring.bins[at]), int(ring.first_offset[at]), int(ring.last_offset[at]),
                 )
-            )
+            )  # fmt: skip
         ring.dirty.clear()
     return rows
 

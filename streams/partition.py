@@ -40,7 +40,6 @@ TICKETS_KEPT_MS = 36 * 3_600_000
 """A ticket lives through its day, however short the longest lateness is."""
 
 
-
 _encode_values = msgspec.msgpack.Encoder().encode
 _decode_values = msgspec.msgpack.Decoder(list[Value]).decode
 

@@ -94,9 +94,7 @@ class RedisLive:
         # A name for the numbering, used only if the server has none yet.
         self._nonce = secrets.token_hex(8)
         self._tombstones_max = tombstones_max
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2
-        )
+        self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2)
         self._keys = [f"{prefix}:{part}" for part in ("values", "order", "gone", "meta")]
         self._channel = f"{prefix}:wake"
         self._publish = self._redis.register_script(_PUBLISH)

@@ -201,7 +201,7 @@ class RollUp:
             value = self._value(
                 kpi_id, self._catalogue.scope_codes[scope], end, kpi.window_s * 1000, None if np.isnan(raw) else raw,
                 int(cells.n[scope]), int(cells.sources[scope]), end if newest == EMPTY else newest, closed,
-            )
+            )  # fmt: skip
             if value is None:
                 continue
             if value.state != "provisional":
@@ -213,7 +213,15 @@ class RollUp:
                 beat.current.append(value)
 
     def _value(
-        self, kpi: str, scope: str, end: int, window_ms: int, number: float | None, n: int, sources: int, as_of: int,
+        self,
+        kpi: str,
+        scope: str,
+        end: int,
+        window_ms: int,
+        number: float | None,
+        n: int,
+        sources: int,
+        as_of: int,
         closed: bool,
     ) -> Value | None:
         state: State = "provisional"
@@ -254,9 +262,7 @@ class RollUp:
         """The roll-up's own checkpoint of the beat `at` has been written."""
         self._committed_at = at
 
-    def checkpoint(
-        self, now: int, mails: list[Mail], summaries: list[SummaryRow], beats: bytes = b""
-    ) -> Checkpoint:
+    def checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow], beats: bytes = b"") -> Checkpoint:
         """Everything changed since the last checkpoint. Call right after `evaluate`; `beats` are passed on."""
         # Sorted: in which order they were first told is forgotten with the process.
         still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]

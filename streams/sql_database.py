@@ -63,8 +63,13 @@ class SqlDatabase:
         self._put_rows(connection, model, (msgspec.structs.asdict(struct) | more for struct in structs))
 
     def _put_rows(
-        self, connection: Connection, model: Table, rows: Iterable[Row], added: tuple[str, ...] = (),
-        largest: tuple[str, ...] = (), keep: bool = False,
+        self,
+        connection: Connection,
+        model: Table,
+        rows: Iterable[Row],
+        added: tuple[str, ...] = (),
+        largest: tuple[str, ...] = (),
+        keep: bool = False,
     ) -> None:
         """Insert, or update the row of the same key; `added` columns grow, `largest` keep the larger, `keep` all."""
         listed = list(rows)
@@ -79,9 +84,7 @@ class SqlDatabase:
             new = insert.excluded
             changes: dict[str, Any] = {column.name: new[column.name] for column in table.c if not column.primary_key}
             changes |= {name: table.c[name] + new[name] for name in added}
-            changes |= {
-                name: sa.case((new[name] > table.c[name], new[name]), else_=table.c[name]) for name in largest
-            }
+            changes |= {name: sa.case((new[name] > table.c[name], new[name]), else_=table.c[name]) for name in largest}
             key = [column.name for column in table.primary_key]
             self._upserts[mode] = (
                 insert.on_conflict_do_nothing()

@@ -79,9 +79,7 @@ class SqlRecovery(SqlDatabase):
             panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition) if with_panes else [],
             tickets=all_made(TicketRow, connection, TicketTable, TicketTable.partition == partition),
             source_names=sorted(names, key=lambda name: name.number),
-            source_blocks=all_made(
-                SourceBlock, connection, SourceBlockTable, SourceBlockTable.partition == partition
-            ),
+            source_blocks=all_made(SourceBlock, connection, SourceBlockTable, SourceBlockTable.partition == partition),
             seen=all_made(SeenRow, connection, SeenTable, SeenTable.partition == partition),
             values=values,
             partials=partials,

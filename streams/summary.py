@@ -102,9 +102,7 @@ def facts(schedule: Schedule, catalogue: Catalogue, state: State, previous: Fact
     title = catalogue.place.title_on(local(now, catalogue.zone_ms).date())
     regular = [source for source in state.sources if source.first_seen and _has_cadence(source, catalogue)]
     silent = [
-        source
-        for source in regular
-        if catalogue.kinds[source.kind].is_silent(source.last_seen, source.online, now)
+        source for source in regular if catalogue.kinds[source.kind].is_silent(source.last_seen, source.online, now)
     ]
     changed = _changes(schedule, catalogue, state, previous, decide, figures) if previous is not None else []
     unknown = [*_gaps(figures), *_silences(regular, silent, catalogue), *_difference(state.ledger)]

@@ -128,9 +128,7 @@ class SummaryKeeper:
         subject = f"[IOC] {headline(told, 'vi')}"
         body = f"{row.text_vi}\n———\n\n{row.text_en}"
         self._queued = row
-        return row, [
-            Mail(_mail_id(row.id, address), "email", address, subject, body, told.at) for address in to
-        ]
+        return row, [Mail(_mail_id(row.id, address), "email", address, subject, body, told.at) for address in to]
 
 
 def facts_of(row: SummaryRow | None) -> Facts | None:

@@ -123,9 +123,7 @@ def identities(source_keys: Keys, quantity_keys: Keys, readings: Readings) -> Ke
     return reading_keys(source_keys[readings.source], quantity_keys[readings.quantity], readings.time)
 
 
-def _duplicates(
-    keys: Keys, judged: Flags, late: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]
-) -> Flags:
+def _duplicates(keys: Keys, judged: Flags, late: Flags, repeated: Flags, kind: Ints, seen: list[SeenSet]) -> Flags:
     """Which of the repeated readings are told before, and not too late then: in an earlier beat, or earlier in this."""
     duplicate = np.zeros(len(keys), dtype=np.bool_)
     for number in present(kind[repeated]):

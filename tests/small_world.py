@@ -41,7 +41,7 @@ def place() -> Place:
         holidays=[],
         targets={},
         opening_hours=[("07:30", "11:30"), ("13:30", "17:00")],
-    )
+    )  # fmt: skip
 
 
 def kinds() -> dict[str, Kind]:
@@ -69,7 +69,7 @@ def kinds() -> dict[str, Kind]:
             {"score": Quantity("Điểm", "Score", "1", 1, 5)},
             {"given": Event("vn.ioc.rating.given", "given", "given", ["score"])},
         ),
-    }
+    }  # fmt: skip
 
 
 def _kpi(name: str, kind: str, quantity: str, measure: str, window: int, every: int, pane: int, **more: object) -> Kpi:
@@ -111,7 +111,7 @@ def cloudevent(kind: str, event: str, time: int, number: int, **data: object) ->
             "specversion": "1.0", "id": str(number), "source": "urn:desk", "type": f"vn.ioc.{kind}.{event}",
             "time": stamp, "data": data,
         }
-    ).encode()
+    ).encode()  # fmt: skip
 
 
 Message = tuple[str, bytes, int]

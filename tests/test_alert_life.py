@@ -16,7 +16,7 @@ def rule(**changes: object) -> Rule:
     base = Rule(
         "wait_long", "Chờ lâu", "Long wait", "Chờ {value} phút", "{value} min wait", "warning", "so",
         "c", "c", "q", "q", "r", "r", 600, kpi="wait", above=30.0, clear=20.0, hold_s=10, clear_hold_s=5,
-    )
+    )  # fmt: skip
     return msgspec.structs.replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -119,14 +119,13 @@ def test_a_comment_is_a_step_with_its_author_and_an_empty_one_is_refused() -> No
 
 
 def test_a_silent_source_raises_and_its_first_word_returns_it() -> None:
-    silent = Rule(
-        "quiet", "", "", "", "", "notice", "so", "c", "c", "q", "q", "r", "r", 60, silent="air", silent_s=100
-    )
+    silent = Rule("quiet", "", "", "", "", "notice", "so", "c", "c", "q", "q", "r", "r", 60, silent="air", silent_s=100)
     one = AlertBook({"quiet": silent}, {}, [])
     for now, heard in ((0, 0), (100, 0), (101, 0), (105, 104)):
         one.observe_silence("quiet", "06658", "st-1", heard * S + 1, now * S + 1)
     assert [(step.op, step.alert) for step in one.take()[1]] == [
-        ("raise", "quiet-06658-st-1-1"), ("return", "quiet-06658-st-1-1"),
+        ("raise", "quiet-06658-st-1-1"),
+        ("return", "quiet-06658-st-1-1"),
     ]
 
 

@@ -21,7 +21,7 @@ IMPURE = {
     "shutil", "signal", "smtplib", "socket", "sqlalchemy", "sqlite3", "sqlmodel", "ssl", "starlette", "structlog",
     "subprocess", "sys", "tempfile", "threading", "time", "typer", "urllib", "uuid", "uvicorn", "uvloop", "websockets",
     "rich", "tomllib", "csv", "pathlib",
-}
+}  # fmt: skip
 CLOCK_CALLS = re.compile(r"\b(datetime\.now|datetime\.utcnow|date\.today|time\.time|perf_counter)\(")
 ENTRY_POINTS = {"commands.py", "console.py", "__init__.py"}
 
@@ -94,7 +94,7 @@ AUDIT_MAY_IMPORT = {
     "sensors.batch", "sensors.decoders", "sensors.decoders.senml", "sensors.errors", "sensors.journal", "sensors.kind",
     "sensors.place", "sensors.reading", "sensors.topic", "streams.difference", "streams.journal_span", "streams.kpi",
     "streams.span", "streams.sql_store", "streams.testimony", "streams.toml_catalogue",
-}
+}  # fmt: skip
 """Decoders, definitions and the reading of journal and history: one mistake must not hide in worker and audit."""
 
 

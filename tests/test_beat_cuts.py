@@ -20,6 +20,7 @@ ONE, TWO = f"ioc/{A}/traffic/one", f"ioc/{A}/traffic/two"
 Figures = dict[tuple[str, int], tuple[int, float | None]]
 """KPI and end of a window → n and value, as they were said last."""
 
+
 @pytest.fixture
 def store() -> Iterator[SqlStore]:
     store = SqlStore("sqlite://")
@@ -131,9 +132,7 @@ def test_a_desks_event_that_is_too_late_is_too_late_in_the_same_beat_too() -> No
 def test_a_backlog_told_newest_first_counts_the_same_in_one_beat_and_in_many() -> None:
     """Lateness behind a source's own time is judged by what the source had said before the beat, not before."""
     back = NOON + HOUR
-    backlog = [
-        (ONE, senml("speed", NOON + (30 - step) * MINUTE, 50.0 + step), back + step) for step in range(4)
-    ]
+    backlog = [(ONE, senml("speed", NOON + (30 - step) * MINUTE, 50.0 + step), back + step) for step in range(4)]
     before = [(ONE, senml("speed", NOON, 50.0), NOON)]
     feed, beats = Feed(catalogue()), []
     feed.tell(*before)

@@ -15,7 +15,7 @@ LARGE = f'{STAMP} [ERR] 10.1.2.3:36493 - mid:24 - "y" - maximum payload exceeded
 OTHERS = [
     "",
     "[7991] 2026/11/24 13:54:47.045130 [INF] Server is ready",
-    "[7991] 2026/11/24 13:54:48.069247 [INF] Creating MQTT streams/consumers with replicas 1 for account \"$G\"",
+    '[7991] 2026/11/24 13:54:48.069247 [INF] Creating MQTT streams/consumers with replicas 1 for account "$G"',
     "[7991] 2026/11/24 13:54:48.069247 [ERR] JetStream out of storage",
 ]
 

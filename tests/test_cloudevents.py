@@ -14,12 +14,12 @@ NOW = 1_790_000_000_000
 RATING = Kind(
     "rating", "Đánh giá", "Rating", "cloudevents", 0, 3600, 5, "so", {"score": Quantity("", "", "1", 1, 5)},
     {"given": Event("vn.ioc.rating.given", "", "", ["score"])},
-)
+)  # fmt: skip
 GOOD: dict[str, object] = {
     "specversion": "1.0", "id": "7", "source": "urn:desk:1", "type": "vn.ioc.rating.given",
     "time": "2026-09-21T20:13:20+07:00", "sequence": "41",
     "data": {"score": 5, "field": "dat_dai", "name": "Nguyễn Văn A"},
-}
+}  # fmt: skip
 
 
 def rejected(**changes: object) -> str:

@@ -127,7 +127,7 @@ known_types = [event.type.encode() for kind in KINDS.values() for event in kind.
 types = st.sampled_from([b'"type":"%s"' % known for known in known_types])
 data = objects((b'"ticket"', b'"score"', b'"field"', b'"counter"', b'"name"'), 4)
 events = st.tuples(types, data, st.sampled_from(KEYS), values).map(
-    lambda drawn: b"{%s,%s,\"data\":%s,%s:%s}" % (GOOD_EVENT, *drawn)
+    lambda drawn: b'{%s,%s,"data":%s,%s:%s}' % (GOOD_EVENT, *drawn)
 )
 encoded = st.sampled_from(("utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"))
 deep = st.tuples(st.sampled_from((b"[", b'[{"n":', b'{"data":', b'[{"bn":[')), st.integers(1, 30_000)).map(

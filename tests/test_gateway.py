@@ -184,9 +184,10 @@ async def test_a_storm_of_changes_is_five_frames_a_second_with_the_latest_value(
 @pytest.mark.long
 async def test_who_does_not_read_is_sent_the_newest_state_later_and_no_backlog(world: World) -> None:
     """2 MB a frame: after a few, the sockets between are full; the gateway keeps none of the others."""
-    async with wall_client(world.site, max_size=None) as reads, wall_client(
-        world.site, max_size=None, max_queue=1
-    ) as frozen:
+    async with (
+        wall_client(world.site, max_size=None) as reads,
+        wall_client(world.site, max_size=None, max_queue=1) as frozen,
+    ):
         await reads.hello()
         await frozen.hello()
         for number in range(15):

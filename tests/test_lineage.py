@@ -319,7 +319,10 @@ def messages(draw: st.DrawFn, now: int) -> tuple[str, bytes, bool]:
 
 
 @settings(
-    max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate],
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())

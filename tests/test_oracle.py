@@ -115,7 +115,7 @@ def test_sent_is_numbered_and_unreadable_and_missing_with_the_gaps() -> None:
     def numbered(number: int) -> tuple[str, bytes, int]:
         return CAM, json.dumps([{"n": "speed", "t": NOON / 1000 + number, "v": 40, "seq": number}]).encode(), NOON
 
-    (source, sent), = told(*map(numbered, (3, 4, 8, 7, 12, 4)), (CAM, b"[{", NOON)).sent().items()
+    ((source, sent),) = told(*map(numbered, (3, 4, 8, 7, 12, 4)), (CAM, b"[{", NOON)).sent().items()
     assert (source.source, sent.numbered, sent.unreadable, sent.missing, sent.sent) == ("cam", 5, 1, 4, 10)
     assert [tuple(gap) for gap in sent.gaps] == [(5, 6), (9, 11)]
 

@@ -147,7 +147,7 @@ async def test_an_outage_is_said_and_only_what_was_missed_is_sent_after_it(
 
 
 async def test_the_wall_proves_that_it_holds_what_the_server_holds(world: World, browser: Browser) -> None:
-    strange = {"v": 1e21, "n": 1e-7, "é": "Bãi Cháy \u2028 \"\\", "many": [0.1, -0.0, 1e300, None, True]}
+    strange = {"v": 1e21, "n": 1e-7, "é": 'Bãi Cháy \u2028 "\\', "many": [0.1, -0.0, 1e300, None, True]}
     await world.live.publish({"b:strange": msgspec.json.encode(strange), "b:gone": b"{}"})
     async with page_at(browser, world.site.host, "/wall") as wall:
         await is_live(wall)

@@ -88,9 +88,10 @@ def test_quantiles_are_within_one_percent_of_the_nearest_rank(values: list[float
     count = histogram.bin_count(86_400)
     bins = np.bincount(histogram.bins_of(np.array(values), count), minlength=count)[None, :]
     exact = sorted(values)[math.floor(q * (len(values) - 1))]
-    assert histogram.quantile(bins, q)[0] == np.float64(exact).item() or abs(
-        histogram.quantile(bins, q)[0] - exact
-    ) <= 0.0101 * exact
+    assert (
+        histogram.quantile(bins, q)[0] == np.float64(exact).item()
+        or abs(histogram.quantile(bins, q)[0] - exact) <= 0.0101 * exact
+    )
 
 
 def test_the_quantile_of_nothing_is_unknown_and_of_zeros_is_zero() -> None:

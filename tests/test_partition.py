@@ -72,7 +72,7 @@ def test_every_message_has_one_outcome_and_the_ledger_adds_up() -> None:
     checkpoint = feed.partition.checkpoint(NOON)
     assert [rejection.reason for rejection in checkpoint.rejections] == [
         "too_late", "bad_payload", "unknown_unit", "unknown_kind", "bad_topic", "implausible",
-    ]
+    ]  # fmt: skip
     assert checkpoint.ordinal == totals.settled == 8
 
 
@@ -173,7 +173,8 @@ def test_an_old_series_and_a_live_one_do_not_disturb_each_other() -> None:
     feed.tell((SPEED, senml("speed", NOON, 40), NOON))
     feed.partition.evaluate(NOON)
     feed.tell(
-        (OTHER, senml("speed", old, 70), NOON), (OTHER, senml("speed", old + 6 * MINUTE, 80), NOON),
+        (OTHER, senml("speed", old, 70), NOON),
+        (OTHER, senml("speed", old + 6 * MINUTE, 80), NOON),
         (SPEED, senml("speed", NOON + 10_000, 60), NOON + 10_000),
     )
     beat = feed.partition.evaluate(NOON + 10_000)
@@ -202,9 +203,7 @@ def told(beat: Beat) -> list[tuple[object, ...]]:
 
 
 def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happened(store: SqlStore) -> None:
-    story = [
-        (SPEED, senml("speed", NOON + step * 20_000, 30 + step % 17), NOON + step * 20_000) for step in range(60)
-    ]
+    story = [(SPEED, senml("speed", NOON + step * 20_000, 30 + step % 17), NOON + step * 20_000) for step in range(60)]
     straight, broken = Feed(catalogue()), Feed(catalogue())
     for half in (story[:30], story[30:]):
         for feed in (straight, broken):

@@ -12,7 +12,9 @@ UNITS = (A, B, C)
 
 told = st.lists(
     st.tuples(st.sampled_from(UNITS), st.integers(0, 299), st.integers(0, 1_990).map(lambda v: v / 10)),
-    min_size=1, max_size=40, unique_by=lambda row: row[:2],
+    min_size=1,
+    max_size=40,
+    unique_by=lambda row: row[:2],
 )
 
 

@@ -23,7 +23,7 @@ def kind(**quantities: str) -> Kind:
 AIR = Kind(
     "air", "Không khí", "Air", "senml", 300, 7200, 5, "so",
     {"pm25": Quantity("", "", "ug/m3", 0, 2000), "co": Quantity("", "", "ug/m3", 0, 200_000, {"mg/m3": 1000.0})},
-)
+)  # fmt: skip
 
 
 def air(*records: dict[str, object]) -> Pack:
@@ -57,7 +57,9 @@ def test_rfc_5_1_2_base_time_unit_and_relative_times() -> None:
     pack = senml.decode(payload, NOW, kind(voltage="V", current="A"))
     base = 1_276_020_076_001
     assert pack.readings == [
-        Reading("voltage", base, 120.1), Reading("current", base - 5000, 1.2), Reading("current", base - 4000, 1.3),
+        Reading("voltage", base, 120.1),
+        Reading("current", base - 5000, 1.2),
+        Reading("current", base - 4000, 1.3),
         Reading("current", base, 1.7),
     ]
 

@@ -169,9 +169,7 @@ def test_live_goes_on_after_the_backfill_without_gap_or_overlap_until_it_is_told
         assert sorted(sequence) == list(range(min(sequence), min(sequence) + len(sequence))), topic
 
 
-def test_a_broker_that_dies_under_load_costs_no_message(
-    broker: Broker, subscriber: Subscriber, calm: str
-) -> None:
+def test_a_broker_that_dies_under_load_costs_no_message(broker: Broker, subscriber: Subscriber, calm: str) -> None:
     running = ioc("simulate", "--mqtt", broker.url, "--hours", "2", "--speed", "0", "--scenario", calm)
     for enough in (3_000, 9_000):
         subscriber.wait_for(lambda enough=enough: len(subscriber.got) >= enough)  # type: ignore[misc]

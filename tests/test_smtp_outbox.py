@@ -183,9 +183,7 @@ def test_it_logs_in_where_the_server_wants_it() -> None:
     try:
         stranger = Outbox(store_with(mail()), post.settings())
         assert stranger.send(clock_at(AT)) == 0
-        ours = smtp_settings(
-            {"IOC_SMTP_URL": f"smtp://ioc:m%40t%20kh%3Au@{HOST}:{post.port}", "IOC_SMTP_FROM": SENDER}
-        )
+        ours = smtp_settings({"IOC_SMTP_URL": f"smtp://ioc:m%40t%20kh%3Au@{HOST}:{post.port}", "IOC_SMTP_FROM": SENDER})
         assert ours is not None
         assert Outbox(store_with(mail()), ours).send(clock_at(AT)) == 1
     finally:

@@ -117,8 +117,12 @@ def test_numbers_are_written_as_ecmascript_writes_them(number: str, text: str) -
     assert canonical(msgspec.json.decode(number)) == text
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    )
+)
 def test_everything_but_fractions_is_written_as_compact_json(value: object) -> None:
     assert canonical(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 

@@ -31,7 +31,7 @@ class World:
         readings = Readings(
             unit, zeros, source, zeros, time, zeros.astype(float), np.arange(len(rows)), zeros, flags, flags,
             np.maximum.accumulate(time),
-        )
+        )  # fmt: skip
         source_keys = np.array([key_of(str(index)) for index in range(4)], dtype=np.uint64)
         keys = identities(source_keys, np.array([key_of("q")], dtype=np.uint64), readings)
         verdict = judge(

@@ -21,7 +21,11 @@ def test_the_nowcast_of_the_decisions_example() -> None:
 @pytest.mark.parametrize(
     ("column", "concentration", "index"),
     [
-        ("o3_1h", 136.1, 43), ("pm2_5", 20.3, 41), ("o3_8h", 89.3, 45), ("o3_1h", 114.6, 36), ("no2", 130.8, 65),
+        ("o3_1h", 136.1, 43),
+        ("pm2_5", 20.3, 41),
+        ("o3_8h", 89.3, 45),
+        ("o3_1h", 114.6, 36),
+        ("no2", 130.8, 65),
         ("pm2_5", 55.7, 110),
     ],
 )

@@ -175,6 +175,4 @@ def _implausible(name: str, value: float, quantity: Quantity) -> BadReading:
     if not math.isfinite(value):
         reason: Reason = "not_a_number"
         return BadReading(name, reason, "a value is a finite number")
-    return BadReading(
-        name, "implausible", f"{value:g}; expected {quantity.low:g} to {quantity.high:g} {quantity.ucum}"
-    )
+    return BadReading(name, "implausible", f"{value:g}; expected {quantity.low:g} to {quantity.high:g} {quantity.ucum}")
