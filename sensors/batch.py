@@ -6,11 +6,16 @@ received, independently of what the worker counts afterwards; the ledger compare
 """
 
 import struct
+from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
+from sensors.key import key_of
+
 MESSAGES_MAX = 500
 AGE_MS_MAX = 50
+TOPICS_CACHED = 200_000
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -21,12 +26,6 @@ class _Sealed(msgspec.Struct, frozen=True):
     sealed_at: int
     bridge: str
     pending: int
-    topics: list[str]
-
-    @property
-    def after(self) -> int:
-        """The ordinal that the next batch of the partition starts with."""
-        return self.first + len(self.topics)
 
 
 class Batch(_Sealed, frozen=True):
@@ -43,6 +42,7 @@ class Batch(_Sealed, frozen=True):
     when it last had to (ms UTC); 0 while it never had to, and in older records.
     """
 
+    topics: list[str]
     payloads: list[bytes]
     received_at: list[int]
     redelivered: list[int] = []
@@ -51,14 +51,24 @@ class Batch(_Sealed, frozen=True):
     overtaken: int = 0
     overtaken_at: int = 0
 
+    @property
+    def after(self) -> int:
+        """The ordinal that the next batch of the partition starts with."""
+        return self.first + len(self.topics)
+
 
 class JournaledBatch(_Sealed, array_like=True, frozen=True):
     """A batch as the journal keeps it: what the processor reads as columns is not cut up into messages on the way.
 
-    `text` are the payloads, one behind another with a newline between; `sizes` their lengths in bytes (u32 each) and
-    `received_at` times in ms UTC (i64 each), both little-endian; the others as in `Batch`.
+    `topics` and `text` are the topics in UTF-8 and the payloads, one behind another with a newline between;
+    `topic_sizes` and `sizes` (u32 each) their lengths in bytes. `topic_keys` (u64 each, sensors.key) are what
+    topics are known by: of each only the first message's text has to be looked at. `received_at` are times in ms UTC
+    (i64 each). All numbers are little-endian; the other fields are as in `Batch`.
     """
 
+    topics: bytes
+    topic_sizes: bytes
+    topic_keys: bytes
     text: bytes
     sizes: bytes
     received_at: bytes
@@ -68,7 +78,18 @@ class JournaledBatch(_Sealed, array_like=True, frozen=True):
     overtaken: int = 0
     overtaken_at: int = 0
 
+    @property
+    def count(self) -> int:
+        """How many messages it has."""
+        return len(self.received_at) // 8
 
+    @property
+    def after(self) -> int:
+        """The ordinal that the next batch of the partition starts with."""
+        return self.first + self.count
+
+
+_topic_key = lru_cache(TOPICS_CACHED)(key_of)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(JournaledBatch)
 
@@ -76,9 +97,12 @@ _decoder = msgspec.msgpack.Decoder(JournaledBatch)
 def encode(batch: Batch) -> bytes:
     """MessagePack, array-like; stable across versions by adding fields at the end only."""
     count = len(batch.topics)
+    topics = [topic.encode(errors="surrogatepass") for topic in batch.topics]
     return _encoder.encode(
         JournaledBatch(
-            batch.partition, batch.first, batch.sealed_at, batch.bridge, batch.pending, batch.topics,
+            batch.partition, batch.first, batch.sealed_at, batch.bridge, batch.pending,
+            b"\n".join(topics), struct.pack(f"<{count}I", *map(len, topics)),
+            struct.pack(f"<{count}Q", *map(_topic_key, batch.topics)),
             b"\n".join(batch.payloads), struct.pack(f"<{count}I", *map(len, batch.payloads)),
             struct.pack(f"<{count}q", *batch.received_at), batch.redelivered, batch.arrived, batch.repeated,
             batch.overtaken, batch.overtaken_at,
@@ -94,12 +118,19 @@ def journaled(record: bytes) -> JournaledBatch:
 def decode(record: bytes) -> Batch:
     """The inverse of `encode`, message by message; raises as `journaled` does."""
     kept = _decoder.decode(record)
-    count, payloads, at = len(kept.topics), list[bytes](), 0
-    for size in struct.unpack(f"<{count}I", kept.sizes):
-        payloads.append(kept.text[at : at + size])
-        at += size + 1
+    topics = _cut(kept.topics, struct.unpack(f"<{kept.count}I", kept.topic_sizes))
+    payloads = _cut(kept.text, struct.unpack(f"<{kept.count}I", kept.sizes))
     return Batch(
-        kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending, kept.topics, payloads,
-        list(struct.unpack(f"<{count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
+        kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending,
+        [topic.decode(errors="surrogatepass") for topic in topics], payloads,
+        list(struct.unpack(f"<{kept.count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
         kept.overtaken, kept.overtaken_at,
     )  # fmt: skip
+
+
+def _cut(text: bytes, sizes: Iterable[int]) -> list[bytes]:
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(text[at : at + size])
+        at += size + 1
+    return parts

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sensors.key import key_of
 from sensors.kind import Kind
 from sensors.place import Place
 from streams.alert import Rule
 from streams.columns import Ints
-from streams.identity import key_of
 from streams.kpi import Kpi
 from streams.pane import SeriesSpec
 

@@ -5,8 +5,6 @@ A reading is the same reading when source, quantity and observed time are the sa
 to count. Two different readings share an identity with probability 2⁻⁶⁴ for each pair compared.
 """
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +13,6 @@ Keys = NDArray[np.uint64]
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
-
-
-def key_of(text: str) -> int:
-    """A stable 64-bit hash of a text, the same in every process and version."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def reading_keys(sources: Keys, quantities: Keys, times: NDArray[np.int64]) -> Keys:

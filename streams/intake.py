@@ -5,7 +5,6 @@ and everything out of the ordinary, one by one in order of arrival. Readings are
 """
 
 from collections.abc import Callable
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from sensors.batch import JournaledBatch
 from sensors.decoders import cloudevents, senml
 from sensors.decoders.packs import PackDecoder
 from sensors.errors import MessageRejected
+from sensors.key import key_of
 from sensors.kind import Kind
 from sensors.payloads import Payloads
 from sensors.reading import DeskEvent, Pack
@@ -21,7 +21,7 @@ from streams.beat import Rejection
 from streams.catalogue import Catalogue
 from streams.clock import Clocks
 from streams.columns import Floats, Ints, present
-from streams.identity import SeenSet, key_of
+from streams.identity import SeenSet
 from streams.ledger import ACCEPTED, DUPLICATE, REJECTED, TOO_LATE
 from streams.pane import EMPTY
 from streams.route import Route, Routed, Routes
@@ -97,15 +97,15 @@ class Intake:
             self.overtaken[batch.bridge] = max(batch.overtaken_at, self.overtaken.get(batch.bridge, 0))
         skip = max(0, self.next_ordinal - batch.first)
         self.gap += max(0, batch.first - self.next_ordinal)
-        if skip < len(batch.topics):
+        if skip < batch.count:
             self._batches.append((offset, skip, batch))
-            self.pending += len(batch.topics) - skip
+            self.pending += batch.count - skip
         self.next_ordinal = max(self.next_ordinal, batch.after)
 
     def take(self) -> Taken:
         """Decode everything held."""
         self._lay_out()
-        routed, rejected = self._routes.of(self._topics)
+        routed, rejected = self._routes.of(self._keys, self._topics)
         for message, reason in rejected.items():
             self._reject(message, reason)
         columns, left = self._take_plain(routed)
@@ -119,8 +119,10 @@ class Intake:
     def _lay_out(self) -> None:
         """The columns of the messages held: one entry each, in order of arrival."""
         count = self.pending
-        self._topics = list(chain.from_iterable(batch.topics[skip:] for _, skip, batch in self._batches))
-        sizes = [len(batch.topics) - skip for _, skip, batch in self._batches]
+        sizes = [batch.count - skip for _, skip, batch in self._batches]
+        keys = [np.frombuffer(batch.topic_keys, "<u8")[skip:] for _, skip, batch in self._batches]
+        self._keys = np.concatenate(keys)
+        self._topics = Payloads.joined([_topics_of(batch, skip) for _, skip, batch in self._batches])
         self._payloads = Payloads.joined([_payloads_of(batch, skip) for _, skip, batch in self._batches])
         times = [np.frombuffer(batch.received_at, "<i8")[skip:] for _, skip, batch in self._batches]
         self._received = np.concatenate(times).astype(np.int64)
@@ -195,7 +197,7 @@ class Intake:
         self._status[message] = STATUSES.index(pack.status)
         if not pack.is_timed:
             self._judged[message] = True
-            key = key_of(f"{self._topics[message]}\0{self._payloads[message]!r}")
+            key = key_of(f"{self._topic(message)}\0{self._payloads[message]!r}")
             if message in self._redelivered and self._seen_before(route.kind_index, key):
                 self._outcome[message] = DUPLICATE
                 return
@@ -284,8 +286,11 @@ class Intake:
         kept = self._payloads[message][:PAYLOAD_KEPT_BYTES]
         ordinal, at = int(self._ordinal[message]), int(self._received[message])
         self.rejections.append(
-            Rejection(self._number, ordinal, part, at, self._topics[message][:1024], reason, detail[:500], kept)
+            Rejection(self._number, ordinal, part, at, self._topic(message)[:1024], reason, detail[:500], kept)
         )
+
+    def _topic(self, message: int) -> str:
+        return self._topics[message].decode(errors="surrogatepass")
 
     def _tell_sources(self, source: Ints) -> None:
         sources = self._sources
@@ -316,6 +321,11 @@ class Intake:
         )  # fmt: skip
 
 
+def _topics_of(batch: JournaledBatch, skip: int) -> Payloads:
+    topics = Payloads(batch.topics, np.frombuffer(batch.topic_sizes, "<u4").astype(np.int64))
+    return topics.cut(skip, len(topics))
+
+
 def _payloads_of(batch: JournaledBatch, skip: int) -> Payloads:
     payloads = Payloads(batch.text, np.frombuffer(batch.sizes, "<u4").astype(np.int64))
-    return payloads.cut(skip, len(payloads)) if skip else payloads
+    return payloads.cut(skip, len(payloads))

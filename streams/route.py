@@ -1,7 +1,5 @@
 """Where the messages of a topic go: resolved once, then looked up."""
 
-from collections.abc import Iterable
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +7,11 @@ from numpy.typing import NDArray
 
 from sensors.errors import MessageRejected
 from sensors.kind import Kind
+from sensors.payloads import Payloads
 from sensors.topic import Topic, parse
 from streams.catalogue import Catalogue
 from streams.columns import Ints
+from streams.key_table import Keys, KeyTable
 from streams.source import Sources
 
 ROUTES_CACHED = 200_000
@@ -47,45 +47,48 @@ class Routes:
         self._forget()
 
     def _forget(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._known = KeyTable()
         self.table: list[Route] = []
         # The last column stands for topics that cannot be used: index −1.
         self._columns = np.array([[-1], [0], [0], [0]], dtype=np.int64)
 
-    def of(self, topics: list[str]) -> tuple[Routed, dict[int, MessageRejected]]:
-        """The routes of a beat's messages, and why those that have none were rejected, by the message's index."""
+    def of(self, keys: Keys, topics: Payloads) -> tuple[Routed, dict[int, MessageRejected]]:
+        """The routes of a beat's messages, and why those that have none were rejected, by the message's index.
+
+        `keys` are those of the topics (sensors.batch); of a topic that is known its text is not looked at.
+        """
         if len(self.table) >= ROUTES_CACHED:
             self._forget()
-        route = self._look_up(topics)
-        unknown = np.flatnonzero(route < 0).tolist()
-        reasons = self._add(dict.fromkeys(topics[message] for message in unknown))
-        rejected = {message: reasons[topics[message]] for message in unknown if topics[message] in reasons}
-        if len(rejected) < len(unknown):
-            route = self._look_up(topics)
-        if len(self.table) >= self._columns.shape[1]:
-            self._extend()
+        route = self._known.find(keys)
+        unknown = np.flatnonzero(route < 0)
+        rejected: dict[int, MessageRejected] = {}
+        if len(unknown):
+            rejected = self._add(keys, topics, unknown)
+            route[unknown] = self._known.find(keys[unknown])
         kind, group, source, is_status = self._columns[:, route]
         return Routed(route, kind, group, source, is_status.astype(np.bool_)), rejected
 
-    def _extend(self) -> None:
-        """Columns for the routes that are new."""
-        known, unused = self._columns.shape[1] - 1, self._columns[:, -1:]
-        rows = [(one.kind_index, one.group, one.source, one.topic.is_status) for one in self.table[known:]]
-        self._columns = np.concatenate((self._columns[:, :known], np.array(rows, dtype=np.int64).T, unused), axis=1)
-
-    def _look_up(self, topics: list[str]) -> Ints:
-        return np.fromiter(map(self._numbers.get, topics, repeat(-1)), np.int64, len(topics))
-
-    def _add(self, topics: Iterable[str]) -> dict[str, MessageRejected]:
-        """Resolve topics that are new; returns why those that cannot be used are rejected."""
-        reasons = {}
-        for topic in topics:
-            try:
-                self.table.append(self._resolve(parse(topic)))
-                self._numbers[topic] = len(self._numbers)
-            except MessageRejected as reason:
-                reasons[topic] = reason
-        return reasons
+    def _add(self, keys: Keys, topics: Payloads, unknown: Ints) -> dict[int, MessageRejected]:
+        """Resolve topics that are new; returns why messages whose topic cannot be used are rejected."""
+        first = len(self.table)
+        reasons: dict[int, MessageRejected] = {}
+        fresh: set[int] = set()
+        rejected = {}
+        for message, key in zip(unknown.tolist(), keys[unknown].tolist(), strict=True):
+            if key not in fresh and key not in reasons:
+                try:
+                    self.table.append(self._resolve(parse(topics[message].decode(errors="surrogatepass"))))
+                    self._known.add(key)
+                    fresh.add(key)
+                except MessageRejected as reason:
+                    reasons[key] = reason
+            if key in reasons:
+                rejected[message] = reasons[key]
+        rows = [(one.kind_index, one.group, one.source, one.topic.is_status) for one in self.table[first:]]
+        if rows:
+            known, unused = self._columns[:, :-1], self._columns[:, -1:]
+            self._columns = np.concatenate((known, np.array(rows, dtype=np.int64).T, unused), axis=1)
+        return rejected
 
     def _resolve(self, topic: Topic) -> Route:
         catalogue = self._catalogue

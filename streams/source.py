@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 
 from sensors.errors import MessageRejected
+from sensors.key import key_of
 from sensors.kind import Status
 from sensors.topic import Topic
 from streams import narrow
 from streams.checkpoint import SourceBlock, SourceName, SourceRow
 from streams.columns import Columns, Ints, present
-from streams.identity import Keys, key_of
+from streams.identity import Keys
 from streams.numbering import Gap, Numbering
 from streams.pane import EMPTY, NEVER
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.identity import SeenSet, key_of, reading_keys
+from sensors.key import key_of
+from streams.identity import SeenSet, reading_keys
 
 keys = st.lists(st.integers(0, 2**64 - 1), max_size=50)
 

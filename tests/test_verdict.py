@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sensors.key import key_of
 from streams.columns import Columns
-from streams.identity import SeenSet, key_of
+from streams.identity import SeenSet
 from streams.pane import EMPTY
 from streams.verdict import Readings, Verdict, identities, judge, running_maximum
 
