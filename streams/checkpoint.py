@@ -80,10 +80,16 @@ class SourceName(msgspec.Struct, frozen=True):
 
 
 class SourceBlock(msgspec.Struct, frozen=True):
-    """What is known of `sources` sources, numbers from `block` × 64 on, packed (streams.source)."""
+    """What is known of the sources with the numbers from `block` × 1,024 on, packed (streams.source)."""
 
     block: int
-    sources: int
+    content: bytes
+
+
+class SourceChange(msgspec.Struct, frozen=True):
+    """What is known of sources that spoke between two checkpoints, packed: laid over blocks in order of `number`."""
+
+    number: int
     content: bytes
 
 
@@ -175,6 +181,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
     tickets_done: list[tuple[str, str]] = []
     source_names: list[SourceName] = []
     source_blocks: list[SourceBlock] = []
+    source_changes: list[SourceChange] = []
+    source_changes_until: int = 0
     seen: list[SeenRow] = []
     values: list[Value] = []
     partials: list[Partial] = []
@@ -216,5 +224,6 @@ class Recovered(msgspec.Struct):
     pending_holds: bytes
     open_values: bytes = b""
     at: int = 0
+    source_changes: list[SourceChange] = []
     minutes: list[LedgerRow] = []
     reasons: dict[str, int] = {}

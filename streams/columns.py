@@ -1,11 +1,7 @@
 """Whole numbers in named columns that grow by rows: how sources keep what is known of each of them."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
-
-from streams import narrow
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -69,14 +65,28 @@ class Columns:
         """A column, to read and to write; a view that is good until rows are added."""
         return self._table[self._names[name], : self.rows]
 
-    def pack(self, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Each span of rows (first, behind the last) as bytes (streams.narrow)."""
-        return narrow.pack(self._table, self._fresh[:, 0], spans)
+    def __len__(self) -> int:
+        """How many columns."""
+        return len(self._names)
 
-    def restore(self, first: int, last: int, packed: bytes) -> None:
-        """Put packed rows back; raises ValueError when they are of other columns, or are not so many."""
-        table = narrow.unpack(packed, self._fresh[:, 0])
-        if table.shape[1] != last - first:
-            raise ValueError(f"{table.shape[1]} packed rows: expected {last - first}")
-        self.reserve(last)
-        self._table[:, first:last] = table
+    @property
+    def fresh(self) -> Ints:
+        """The value of each column in a new row."""
+        return self._fresh[:, 0]
+
+    def place(self, name: str) -> int:
+        """Which of the columns has this name."""
+        return self._names[name]
+
+    def of(self, rows: Ints) -> Ints:
+        """These rows of all columns: columns × rows."""
+        return self._table.take(rows, axis=1)
+
+    def copy_to(self, out: Ints, rows: Ints) -> None:
+        """The same, into a table that is there."""
+        # Without "clip" numpy gathers into a table of its own first; the rows exist.
+        self._table.take(rows, axis=1, out=out, mode="clip")
+
+    def put(self, rows: Ints, table: Ints) -> None:
+        """The inverse of `of`, for rows that exist."""
+        self._table[:, rows] = table

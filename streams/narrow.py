@@ -11,61 +11,58 @@ All little-endian. Each column has a `fresh` value, which may lie anywhere (a ti
 and the others as their distance from the common one, plus 1.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_FARTHEST = np.array([2**8 - 2, 2**16 - 2, 2**32 - 2], dtype=np.uint64)
+"""How far numbers may be from the common one to take 1, 2 or 4 bytes: they are written plus 1."""
+
+_WIDTH_OF = np.array([1, 2, 4, 8], dtype=np.uint8)
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
-_LARGEST = np.iinfo(np.int64).max
+_LEAST, _LARGEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
-def pack(table: Ints, fresh: Ints, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Each span of rows as one block; `table` is columns × rows, a span (first, behind the last) has rows."""
-    if not spans:
+def pack(table: Ints, fresh: Ints, starts: Ints) -> list[bytes]:
+    """The table, columns × rows, as blocks: from each of `starts` to the next, each of which has rows."""
+    if not len(starts):
         return []
-    first, last = np.array(spans, dtype=np.int64).T
-    sizes = last - first
-    starts = np.cumsum(sizes) - sizes
-    rows = np.repeat(first - starts, sizes) + np.arange(int(sizes.sum()))
-    common, widths = (np.zeros((len(spans), len(table)), dtype=dtype) for dtype in ("<i8", np.uint8))
-    data: list[list[bytes]] = [[] for _ in spans]
-    edges = list(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
-    for number, usual in enumerate(fresh.tolist()):
-        column = table[number, rows]
-        common[:, number] = low = np.minimum.reduceat(column, starts)
-        varies = low != np.maximum.reduceat(column, starts)
-        if not varies.any():
-            continue
-        buffers, common[:, number], widths[:, number] = _coded(column, usual, starts, sizes, low, varies)
-        for block in np.flatnonzero(varies).tolist():
-            width = int(widths[block, number])
-            begin, end = edges[block]
-            data[block].append(buffers[width][begin * width : end * width])
-    heads = zip(sizes.astype("<u4"), common, widths, data, strict=True)
-    return [b"".join((size.tobytes(), base.tobytes(), width.tobytes(), *parts)) for size, base, width, parts in heads]
+    sizes = np.diff(starts, append=table.shape[1])
+    low, high = np.minimum.reduceat(table, starts, axis=1), np.maximum.reduceat(table, starts, axis=1)
+    varies = low != high
+    some = np.flatnonzero(varies.any(axis=1))
+    common, widths, coded = low.copy(), np.zeros(low.shape, dtype=np.uint8), dict[int, Any]()
+    if len(some):
+        base, width, coded = _coded(table[some], fresh[some, None], starts, sizes, low[some], high[some])
+        common[some] = np.where(varies[some], base, low[some])
+        widths[some] = np.where(varies[some], width, 0)
+    heads = zip(sizes.astype("<u4"), common.T.astype("<i8"), widths.T, strict=True)
+    blocks = [[size.tobytes(), base.tobytes(), width.tobytes()] for size, base, width in heads]
+    for place, number in enumerate(some.tolist()):
+        for block in np.flatnonzero(varies[number]).tolist():
+            begin = int(starts[block])
+            column = coded[int(widths[number, block])][place]
+            blocks[block].append(column[begin : begin + int(sizes[block])].tobytes())
+    return [b"".join(parts) for parts in blocks]
 
 
 def _coded(
-    column: Ints, usual: int, starts: Ints, sizes: Ints, low: Ints, varies: NDArray[np.bool_]
-) -> tuple[dict[int, bytes], Ints, NDArray[np.uint8]]:
-    """A column by width, each in full; and for every block what is common and which width it takes."""
-    is_usual = column == usual
-    base = np.minimum.reduceat(np.where(is_usual, _LARGEST, column), starts) if is_usual.any() else low
+    table: Ints, fresh: Ints, starts: Ints, sizes: Ints, low: Ints, high: Ints
+) -> tuple[Ints, NDArray[np.uint8], dict[int, NDArray[Any]]]:
+    """For every column and block, what is common and which width it takes; and the table in each of the widths."""
+    is_fresh = table == fresh
+    if is_fresh.any():
+        low = np.minimum.reduceat(np.where(is_fresh, _LARGEST, table), starts, axis=1)
+        high = np.maximum.reduceat(np.where(is_fresh, _LEAST, table), starts, axis=1)
     # Unsigned, so that also the distance between the ends of all numbers is right.
-    above = column.view(np.uint64) - np.repeat(base.view(np.uint64), sizes)
-    above[is_usual] = 0
-    far = np.maximum.reduceat(above, starts)
-    width = np.select([far < 2**8 - 1, far < 2**16 - 1, far < 2**32 - 1], [1, 2, 4], 8).astype(np.uint8)
-    above += ~is_usual
-    width[~varies] = 0
-    buffers = {
-        number: (column if number == 8 else above).astype(_WIDTHS[number]).tobytes()
-        for number in _WIDTHS
-        if (width == number).any()
-    }
-    return buffers, np.where(varies, base, low), width
+    far = high.view(np.uint64) - low.view(np.uint64)
+    above = table.view(np.uint64) - np.repeat(low.view(np.uint64) - np.uint64(1), sizes, axis=1)
+    above[is_fresh] = 0
+    width = _WIDTH_OF[np.searchsorted(_FARTHEST, far)]
+    present = np.unique(width).tolist()
+    return low, width, {number: (table if number == 8 else above).astype(_WIDTHS[number]) for number in present}
 
 
 def rows(packed: bytes) -> int:

@@ -8,9 +8,6 @@ the missing message arrives late after all. Numbers that begin again (a device t
 wrapped) open a new numbering; what went missing between two numberings cannot be known.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 
@@ -44,33 +41,35 @@ class Numbering:
     """The numberings of all sources of a partition, by the source's index."""
 
     def __init__(self) -> None:
-        self._columns = Columns(
+        self.columns = Columns(
             first=-1, next=0, newest=EMPTY, since=EMPTY, numbered=0, span_before=0, unreadable=0, restarts=0
         )
         self.gaps: dict[int, list[Gap]] = {}
-
-    def reserve(self, sources: int) -> None:
-        """Make room for sources 0 … sources−1."""
-        self._columns.reserve(sources)
+        self._totals = np.zeros(3, dtype=np.int64)
 
     def count(self, sources: Ints, numbers: Ints, times: Ints) -> None:
         """Take numbered messages in, in order of arrival: source, number (0 or more) and observed time (ms UTC; EMPTY
         where it could not be used)."""
         if not len(sources):
             return
-        order = stable_order(sources, self._columns.rows)
+        order = stable_order(sources, self.columns.rows)
         source, number, time = sources[order], numbers[order], times[order]
         starts = runs_of(source)
         lengths = lengths_of(starts, len(source))
-        who, columns = source[starts], self._columns
+        who, columns = source[starts], self.columns
         begun = columns["first"][who] >= 0
         expected = np.where(begun, columns["next"][who], number[starts])
         steady = number == np.repeat(expected - starts, lengths) + np.arange(len(number))
         is_plain = np.logical_and.reduceat(steady, starts)
         self._count_plain(who[is_plain], begun[is_plain], expected, lengths, starts, is_plain, time)
+        if is_plain.all():
+            return
+        others = who[~is_plain]
+        self._totals -= self._sums(others)
         for place in np.flatnonzero(~is_plain).tolist():
             span = slice(int(starts[place]), int(starts[place] + lengths[place]))
             self._count_run(int(who[place]), number[span].tolist(), time[span].tolist())
+        self._totals += self._sums(others)
 
     def _count_plain(
         self, who: Ints, begun: Flags, expected: Ints, lengths: Ints, starts: Ints, is_plain: Flags, time: Ints
@@ -78,18 +77,20 @@ class Numbering:
         """Sources whose numbers go on without a gap: nearly all of them, nearly always."""
         if not len(who):
             return
-        columns = self._columns
+        columns = self.columns
         newest = np.maximum.reduceat(time, starts)[is_plain]
         fresh = who[~begun]
         columns["first"][fresh] = expected[is_plain][~begun]
         columns["since"][fresh] = time[starts][is_plain][~begun]
         columns["next"][who] = (expected + lengths)[is_plain]
         columns["numbered"][who] += lengths[is_plain]
+        # What is missing stays as it was: as many more were sent as arrived.
+        self._totals[:2] += (lengths[is_plain].sum(), columns["unreadable"][fresh].sum())
         columns["newest"][who] = np.maximum(columns["newest"][who], newest)
 
     def _count_run(self, source: int, numbers: list[int], times: list[int]) -> None:
         """One source's messages one by one: somewhere in them a number is missing, told again, late or begins anew."""
-        columns = [self._columns[name] for name in _COUNTED]
+        columns = [self.columns[name] for name in _COUNTED]
         first, following, newest, since, numbered, span_before, restarts = (int(one[source]) for one in columns)
         for number, told in zip(numbers, times, strict=True):
             time = newest if told == EMPTY else told
@@ -135,25 +136,32 @@ class Numbering:
     def cannot_read(self, sources: Ints) -> None:
         """Messages of these sources arrived, and their numbers could not be read; they tell where a source numbers,
         be it later: what is said must not hang on whether its first number came in the same beat."""
-        np.add.at(self._columns["unreadable"], sources, 1)
+        who = np.unique(sources)
+        self._totals -= self._sums(who)
+        np.add.at(self.columns["unreadable"], sources, 1)
+        self._totals += self._sums(who)
 
-    def missing(self, sources: slice = slice(None)) -> Ints:
-        """How many messages of each source are missing; of these sources only, for those who ask one by one."""
+    def missing(self, sources: slice | Ints = slice(None)) -> Ints:
+        """How many messages of each source are missing; of these sources only, for those who ask for some."""
         first, following, before, numbered, unreadable = (
-            self._columns[name][sources] for name in ("first", "next", "span_before", "numbered", "unreadable")
+            self.columns[name][sources] for name in ("first", "next", "span_before", "numbered", "unreadable")
         )
         span = before + np.where(first >= 0, following - first, 0)
         return np.asarray(np.maximum(span - numbered - unreadable, 0))
 
     def totals(self) -> tuple[int, int, int]:
-        """Over all sources: numbered, unreadable, missing."""
-        columns = self._columns
-        unreadable = np.where(columns["first"] >= 0, columns["unreadable"], 0)
-        return int(columns["numbered"].sum()), int(unreadable.sum()), int(self.missing().sum())
+        """Over all sources: numbered, unreadable, missing; kept as they are counted."""
+        numbered, unreadable, missing = self._totals.tolist()
+        return numbered, unreadable, missing
+
+    def _sums(self, sources: slice | Ints = slice(None)) -> Ints:
+        """Over these sources: numbered, unreadable of those that number, missing."""
+        first, numbered, unreadable = (self.columns[name][sources] for name in ("first", "numbered", "unreadable"))
+        return np.array([numbered.sum(), unreadable[first >= 0].sum(), self.missing(sources).sum()], dtype=np.int64)
 
     def of(self, source: int) -> tuple[int | None, int, int, int]:
         """Of one source: the newest number (None where it does not number), numbered, unreadable, restarts."""
-        columns = self._columns
+        columns = self.columns
         if columns["first"][source] < 0:
             return None, 0, 0, 0
         return (
@@ -161,15 +169,17 @@ class Numbering:
             int(columns["restarts"][source]),
         )  # fmt: skip
 
-    def pack(self, spans: Sequence[tuple[int, int]]) -> list[tuple[bytes, list[tuple[int, list[Gap]]]]]:
-        """Spans of sources (first, behind the last) for the checkpoint; gaps by the source's place in its span."""
-        holed = sorted(self.gaps)  # few have any: to ask each source would cost more than all the rest
-        gaps = [
-            [(at - begin, self.gaps[at]) for at in holed[bisect_left(holed, begin) : bisect_left(holed, end)]]
-            for begin, end in spans
-        ]
-        return list(zip(self._columns.pack(spans), gaps, strict=True))
+    def gaps_of(self, sources: Ints) -> list[tuple[int, list[Gap]]]:
+        """Those of `sources` that have gaps, with them."""
+        # Few have any: to ask each source would cost more than all the rest.
+        holed = np.intersect1d(np.fromiter(self.gaps, np.int64, len(self.gaps)), sources) if self.gaps else sources[:0]
+        return [(source, self.gaps[source]) for source in holed.tolist()]
 
-    def restore(self, first: int, last: int, packed: bytes, gaps: list[tuple[int, list[Gap]]]) -> None:
-        self._columns.restore(first, last, packed)
-        self.gaps.update((first + place, listed) for place, listed in gaps)
+    def put(self, sources: Ints, table: Ints, gaps: list[tuple[int, list[Gap]]]) -> None:
+        """Take back what `columns.of` and `gaps_of` gave of different sources."""
+        self._totals -= self._sums(sources)
+        self.columns.put(sources, table)
+        for source in sources.tolist() if self.gaps else ():
+            self.gaps.pop(source, None)
+        self.gaps.update(gaps)
+        self._totals += self._sums(sources)

@@ -112,7 +112,7 @@ class Partition:
     def _restore(self, recovered: Recovered) -> None:
         catalogue = self._catalogue
         self._intake.next_ordinal = recovered.ordinal
-        self._sources.restore(recovered.source_names, recovered.source_blocks)
+        self._sources.restore(recovered.source_names, recovered.source_blocks, recovered.source_changes)
         self._numbered = self._sources.numbering.totals()
         for seen in recovered.seen:
             kind, keys = msgspec.msgpack.decode(seen.keys, type=tuple[str, bytes])
@@ -386,6 +386,7 @@ class Partition:
         offset, ordinal = self._settled
         # Sorted: in which order they were first told is forgotten with the process.
         still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
+        blocks, changes, until = self._sources.take_changed()
         result = Checkpoint(
             partition=self.number,
             expected=self._expected,
@@ -398,7 +399,9 @@ class Partition:
             tickets=self._tickets.take_dirty(),
             tickets_done=self._tickets_done,
             source_names=self._sources.take_new(),
-            source_blocks=self._sources.take_dirty(),
+            source_blocks=blocks,
+            source_changes=changes,
+            source_changes_until=until,
             seen=self._seen_rows,
             values=self._values,
             partials=list(self._partials.values()),

@@ -11,7 +11,7 @@ from sensors.payloads import Payloads
 from sensors.topic import Topic, parse
 from streams.catalogue import Catalogue
 from streams.columns import Ints
-from streams.key_table import Keys, KeyTable
+from streams.lookup import Keys, Lookup
 from streams.source import Sources
 
 ROUTES_CACHED = 200_000
@@ -47,7 +47,7 @@ class Routes:
         self._forget()
 
     def _forget(self) -> None:
-        self._known = KeyTable()
+        self._known = Lookup()
         self.table: list[Route] = []
         # The last column stands for topics that cannot be used: index −1.
         self._columns = np.array([[-1], [0], [0], [0]], dtype=np.int64)

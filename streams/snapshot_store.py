@@ -67,7 +67,8 @@ def _written(number: int, state: Recovered, shares: list[Partial]) -> Checkpoint
     return Checkpoint(
         partition=number, expected=-1, offset=state.offset, ordinal=state.ordinal, at=state.at, clock=state.clock,
         totals=msgspec.structs.replace(state.totals), panes=state.panes, tickets=state.tickets,
-        source_names=state.source_names, source_blocks=state.source_blocks, seen=state.seen, values=state.values,
+        source_names=state.source_names, source_blocks=state.source_blocks, source_changes=state.source_changes,
+        seen=state.seen, values=state.values,
         partials=shares, alerts=state.alerts, pending_holds=state.pending_holds, open_values=state.open_values,
         ledger=state.minutes,
     )  # fmt: skip

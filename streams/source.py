@@ -1,8 +1,12 @@
 """The sources of a partition, in columns: when each spoke, what its clock is like, what it has counted.
 
 A *stream* is one quantity of one source (an event's kind has one stream): its newest observed time, and when that was
-received, decide what may be new. Sources are checkpointed in blocks of `BLOCK`, so that a checkpoint costs by blocks
-touched and not by sources.
+received, decide what may be new.
+
+A checkpoint carries the sources that spoke since the last one, as one *change*. Changes are laid over *blocks* of
+BLOCK sources each, and when they have become many, what they touched is written as blocks instead and they go: a log
+and its compaction (O'Neil et al., "The log-structured merge-tree", Acta Informatica 33, 1996). So a checkpoint costs by
+who spoke, wherever their numbers lie, and not by how many there are.
 """
 
 from typing import NamedTuple, get_args
@@ -15,14 +19,21 @@ from sensors.key import key_of
 from sensors.kind import Status
 from sensors.topic import Topic
 from streams import narrow
-from streams.checkpoint import SourceBlock, SourceName, SourceRow
+from streams.checkpoint import SourceBlock, SourceChange, SourceName, SourceRow
 from streams.columns import Columns, Ints, present
 from streams.identity import Keys
 from streams.numbering import Gap, Numbering
 from streams.pane import EMPTY, NEVER
 
 SOURCES_MAX = 100_000
-BLOCK = 64
+BLOCK = 1_024
+CHANGES_MAX = 512
+CHANGED_MOST = 4
+"""Changes are made blocks when there are so many, or when they have so many rows for each source …"""
+
+CHANGED_LEAST = 4_096
+"""… but not for fewer rows than this."""
+
 DELAY_SLOT_MS = 1_800_000
 STATUSES: tuple[Status, ...] = get_args(Status)
 _NONE = np.zeros(0, dtype=np.int64)
@@ -39,12 +50,19 @@ class Spoken(NamedTuple):
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """A block's content: columns of sources, numberings and streams."""
+    """Some sources, at most BLOCK: columns of `_STEP`, sources and numberings in `sources`, their streams' columns, one
+    source's behind another's, in `streams`; and the gaps of those that have any, by the source's number."""
 
     sources: bytes
-    numbering: bytes
     streams: bytes
     gaps: list[tuple[int, list[Gap]]]
+
+
+_STEP = np.array([1], dtype=np.int64)
+"""The first column has how far each source's number is from the one before: 1 where none is left out."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
 class Sources:
@@ -64,7 +82,9 @@ class Sources:
         self._of_kind: dict[str, list[int]] = {}
         self._arrays: dict[str, Ints] = {}
         self._kept = 0
-        self._dirty: set[int] = set()
+        self._is_changed = np.zeros(BLOCK, dtype=np.bool_)
+        self._changes = self._first_change = self._changed_rows = 0
+        self._stale: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,7 +111,9 @@ class Sources:
         self._keys.reserve(index + 1)
         self.keys[index] = key_of("/".join(key))
         self.columns.reserve(index + 1)
-        self.numbering.reserve(index + 1)
+        self.numbering.columns.reserve(index + 1)
+        if index >= len(self._is_changed):
+            self._is_changed = np.concatenate((self._is_changed, np.zeros_like(self._is_changed)))
         self.columns["stream"][index] = self.streams.rows
         self.streams.reserve(self.streams.rows + self._widths.get(key[1], 1))
         return index
@@ -143,7 +165,7 @@ class Sources:
             columns["first_seen"][source] = min(int(columns["first_seen"][source]) or at, at)
             columns["last_seen"][source] = max(int(columns["last_seen"][source]), at)
         columns["online"][source] = is_online
-        self._dirty.add(source // BLOCK)
+        self._is_changed[source] = True
 
     def cannot_read(self, sources: list[int]) -> None:
         """Messages of these sources were received whose numbers could not be read."""
@@ -153,7 +175,7 @@ class Sources:
             self.touch(who)
 
     def touch(self, source: Ints) -> None:
-        self._dirty.update(present(source // BLOCK))
+        self._is_changed[source] = True
 
     def spoken(self, kind: str) -> tuple[Ints, Ints]:
         """The sources of a kind that have said anything usable, and when each was heard last (0: it said good-bye)."""
@@ -199,37 +221,92 @@ class Sources:
         self._kept = len(self.names)
         return fresh
 
-    def take_dirty(self) -> list[SourceBlock]:
-        """The blocks changed since the last call."""
-        blocks = sorted(self._dirty)
-        self._dirty.clear()
-        spans = [(block * BLOCK, min((block + 1) * BLOCK, len(self.names))) for block in blocks]
-        streams = self.streams.pack([self._span(first, last) for first, last in spans])
-        parts = zip(blocks, spans, self.columns.pack(spans), self.numbering.pack(spans), streams, strict=True)
-        return [
-            SourceBlock(block, last - first, msgspec.msgpack.encode(_Packed(sources, numbering, own_streams, gaps)))
-            for block, (first, last), sources, (numbering, gaps), own_streams in parts
-        ]
+    def take_changed(self) -> tuple[list[SourceBlock], list[SourceChange], int]:
+        """What was changed since the last call: blocks, or a change; and the number before which changes may go."""
+        changed = np.flatnonzero(self._is_changed)
+        self._is_changed[changed] = False
+        self._stale.update(present(changed // BLOCK))
+        self._changed_rows += len(changed)
+        count = self._changes - self._first_change
+        if count >= CHANGES_MAX or self._changed_rows > max(CHANGED_LEAST, CHANGED_MOST * len(self)):
+            blocks = [self._block(block) for block in sorted(self._stale)]
+            self._stale.clear()
+            self._first_change, self._changed_rows = self._changes, 0
+            return blocks, [], self._changes
+        if not len(changed):
+            return [], [], 0
+        self._changes += 1
+        return [], [SourceChange(self._changes - 1, self._packed(changed))], 0
 
-    def _span(self, first: int, last: int) -> tuple[int, int]:
-        begin = self.columns["stream"]
-        return int(begin[first]), int(begin[last]) if last < len(self.names) else self.streams.rows
+    def _block(self, block: int) -> SourceBlock:
+        mine = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(self)))
+        return SourceBlock(block, self._packed(mine))
 
-    def restore(self, names: list[SourceName], blocks: list[SourceBlock]) -> None:
+    def _packed(self, sources: Ints) -> bytes:
+        """What is known of these sources, in order of their numbers."""
+        starts = np.arange(0, len(sources), BLOCK)
+        table = np.empty((1 + len(self.columns) + len(self.numbering.columns), len(sources)), dtype=np.int64)
+        step, own, numbered = table[:1], table[1 : 1 + len(self.columns)], table[1 + len(self.columns) :]
+        step[:] = np.diff(sources, prepend=-1)
+        self.columns.copy_to(own, sources)
+        self.numbering.columns.copy_to(numbered, sources)
+        # Where a source's streams begin is this process's own; how many it has is what those who read this must know.
+        own[self.columns.place("stream")] = widths = self._stream_counts(sources)
+        streams, first = self._streams_of(sources, widths)
+        parts = zip(
+            narrow.pack(table, self._fresh, starts),
+            narrow.pack(self.streams.of(streams), self.streams.fresh, first[starts]),
+            np.split(sources, starts[1:]),
+            strict=True,
+        )
+        return _encode([_Packed(mine, theirs, self.numbering.gaps_of(part)) for mine, theirs, part in parts])
+
+    @property
+    def _fresh(self) -> Ints:
+        return np.concatenate((_STEP, self.columns.fresh, self.numbering.columns.fresh))
+
+    def _stream_counts(self, sources: Ints) -> Ints:
+        """How many streams each of these sources has."""
+        begins = self.columns["stream"]
+        is_last = sources == len(begins) - 1
+        return np.where(is_last, self.streams.rows, begins[np.where(is_last, 0, sources + 1)]) - begins[sources]
+
+    def _streams_of(self, sources: Ints, counts: Ints) -> tuple[Ints, Ints]:
+        """The streams of these sources, which have so many, and where among them each source's begin."""
+        first = np.cumsum(counts) - counts
+        begins = self.columns["stream"][sources]
+        return np.repeat(begins - first, counts) + np.arange(int(counts.sum())), first
+
+    def restore(self, names: list[SourceName], blocks: list[SourceBlock], changes: list[SourceChange]) -> None:
         """Take back what checkpoints wrote, names in order of their numbers."""
         for name in names:
             self._add((name.unit, name.kind, name.source))
         self._kept = len(self.names)
         for block in blocks:
-            first, last = block.block * BLOCK, block.block * BLOCK + block.sources
-            content = msgspec.msgpack.decode(block.content, type=_Packed)
-            begins = self.columns["stream"][first:last].copy()
-            self.columns.restore(first, last, content.sources)
+            self._put_back(block.content)
+        ordered = sorted(changes, key=lambda change: change.number)
+        for change in ordered:
+            changed = self._put_back(change.content)
+            self._stale.update(present(changed // BLOCK))
+            self._changed_rows += len(changed)
+        if ordered:
+            self._first_change, self._changes = ordered[0].number, ordered[-1].number + 1
+
+    def _put_back(self, content: bytes) -> Ints:
+        """The inverse of `_packed`; returns the sources."""
+        found, last = [], -1
+        for part in _decode(content):
+            table = narrow.unpack(part.sources, self._fresh)
+            sources = np.cumsum(table[0]) + last
+            last = int(sources[-1])
+            found.append(sources)
+            own, numbered = np.split(table[1:], [len(self.columns)])
+            written = own[self.columns.place("stream")].copy()
+            own[self.columns.place("stream")] = self.columns["stream"][sources]
+            self.columns.put(sources, own)
+            self.numbering.put(sources, numbered, part.gaps)
             # Where a kind has other quantities than when this was written, its streams begin anew.
-            written = self.columns["stream"][first:last]
-            same = bool((written - written[0] == begins - begins[0]).all())
-            self.columns["stream"][first:last] = begins
-            self.numbering.restore(first, last, content.numbering, content.gaps)
-            span = self._span(first, last)
-            if same and narrow.rows(content.streams) == span[1] - span[0]:
-                self.streams.restore(*span, content.streams)
+            same = written == self._stream_counts(sources)
+            streams, _ = self._streams_of(sources[same], written[same])
+            self.streams.put(streams, narrow.unpack(part.streams, self.streams.fresh)[:, np.repeat(same, written)])
+        return np.concatenate(found)

@@ -26,6 +26,7 @@ from streams.sql_tables import (
     RejectionTable,
     SeenTable,
     SourceBlockTable,
+    SourceChangeTable,
     SourceTable,
     SummaryTable,
     TicketTable,
@@ -100,6 +101,11 @@ class SqlCheckpoints(SqlSnapshots):
             connection.execute(done, [{"d": desk, "t": name} for desk, name in checkpoint.tickets_done])
         self._put(connection, SourceTable, checkpoint.source_names, partition=number)
         self._put(connection, SourceBlockTable, checkpoint.source_blocks, partition=number)
+        self._put(connection, SourceChangeTable, checkpoint.source_changes, partition=number)
+        if checkpoint.source_changes_until:
+            change = table_of(SourceChangeTable)
+            over = (change.c.partition == number) & (change.c.number < checkpoint.source_changes_until)
+            connection.execute(sa.delete(change).where(over))
         if checkpoint.seen:
             rows = [
                 {"partition": number, "offset": checkpoint.offset, "number": place, "until": row.until,

@@ -18,6 +18,7 @@ from streams.checkpoint import (
     Recovered,
     SeenRow,
     SourceBlock,
+    SourceChange,
     SourceName,
     TicketRow,
 )
@@ -34,6 +35,7 @@ from streams.sql_tables import (
     ReasonTable,
     SeenTable,
     SourceBlockTable,
+    SourceChangeTable,
     SourceTable,
     TicketTable,
     ValueTable,
@@ -80,6 +82,9 @@ class SqlRecovery(SqlDatabase):
             tickets=all_made(TicketRow, connection, TicketTable, TicketTable.partition == partition),
             source_names=sorted(names, key=lambda name: name.number),
             source_blocks=all_made(SourceBlock, connection, SourceBlockTable, SourceBlockTable.partition == partition),
+            source_changes=all_made(
+                SourceChange, connection, SourceChangeTable, SourceChangeTable.partition == partition
+            ),
             seen=all_made(SeenRow, connection, SeenTable, SeenTable.partition == partition),
             values=values,
             partials=partials,

@@ -19,6 +19,7 @@ from streams.checkpoint import (
     LedgerRow,
     Mail,
     SourceBlock,
+    SourceChange,
     SourceName,
     SourceRow,
     SummaryRow,
@@ -44,6 +45,7 @@ from streams.sql_tables import (
     RejectionTable,
     SnapshotTable,
     SourceBlockTable,
+    SourceChangeTable,
     SourceTable,
     SummaryTable,
     ValueTable,
@@ -220,6 +222,7 @@ class SqlStore(SqlCheckpoints):
         """The sources of every partition, as of its last checkpoint."""
         with self._reading() as connection:
             names, blocks = all_rows(connection, SourceTable), all_rows(connection, SourceBlockTable)
+            changes = all_rows(connection, SourceChangeTable)
         found = []
         for partition in sorted({row.partition for row in names}):
             mine = sorted((row for row in names if row.partition == partition), key=lambda row: row.number)
@@ -227,6 +230,7 @@ class SqlStore(SqlCheckpoints):
             held.restore(
                 [made(SourceName, row) for row in mine],
                 [made(SourceBlock, row) for row in blocks if row.partition == partition],
+                [made(SourceChange, row) for row in changes if row.partition == partition],
             )
             found.append(held)
         return found

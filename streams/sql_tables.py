@@ -124,13 +124,20 @@ class SourceTable(SQLModel, table=True):
 
 
 class SourceBlockTable(SQLModel, table=True):
-    """What is known of sources, 64 to a row, packed (streams.source)."""
+    """What is known of sources, 1,024 to a row, packed (streams.source)."""
 
     __tablename__ = "source_block"
-    __table_args__ = _NATURAL
     partition: int = _int(key=True)
     block: int = _int(key=True)
-    sources: int = _int()
+    content: bytes = _bytes()
+
+
+class SourceChangeTable(SQLModel, table=True):
+    """What was changed in them since the blocks were written, checkpoint by checkpoint."""
+
+    __tablename__ = "source_change"
+    partition: int = _int(key=True)
+    number: int = _int(key=True)
     content: bytes = _bytes()
 
 

@@ -15,7 +15,7 @@ class World:
 
     def __init__(self) -> None:
         self.numbering = Numbering()
-        self.numbering.reserve(2)
+        self.numbering.columns.reserve(2)
 
     def tell(self, *messages: tuple[int, ...]) -> None:
         rows = [(source, number, *(rest or [number])) for source, number, *rest in messages]
@@ -116,10 +116,34 @@ def test_a_numbering_packed_and_restored_goes_on_as_before(told: list[tuple[int,
         if part:
             straight.tell(*part)
             broken.tell(*part)
-        ((packed, gaps),) = broken.numbering.pack([(0, 2)])
-        broken.numbering = Numbering()
-        broken.numbering.restore(0, 2, packed, gaps)
+        both = np.arange(2)
+        table, gaps = broken.numbering.columns.of(both), broken.numbering.gaps_of(both)
+        broken = World()
+        broken.numbering.put(both, table, gaps)
     assert (broken.sums(), broken.gaps(0), broken.gaps(1)) == (straight.sums(), straight.gaps(0), straight.gaps(1))
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12), st.integers(0, 30)), max_size=8)
+        | st.lists(st.integers(0, 1), min_size=1, max_size=3), max_size=12,
+    )
+)  # fmt: skip
+def test_the_totals_kept_while_counting_are_those_of_all_sources_added_up(
+    beats: list[list[tuple[int, int, int]] | list[int]],
+) -> None:
+    """A list of numbers in a beat are sources whose message could not be read."""
+    world = World()
+    for beat in beats:
+        if beat and isinstance(beat[0], int):
+            world.numbering.cannot_read(np.array(beat))
+        elif beat:
+            world.tell(*beat)
+        numbered = unreadable = 0
+        for source in range(2):
+            newest, counted, lost, _ = world.numbering.of(source)
+            numbered, unreadable = numbered + counted, unreadable + (lost if newest is not None else 0)
+        assert world.sums() == (numbered, unreadable, int(world.numbering.missing().sum()))
 
 
 def test_a_rejected_message_counts_by_its_number_though_it_has_no_time() -> None:

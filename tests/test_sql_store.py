@@ -27,6 +27,7 @@ from streams.checkpoint import (
     Partial,
     SeenRow,
     SourceBlock,
+    SourceChange,
     SourceName,
     SummaryRow,
     TicketRow,
@@ -78,11 +79,12 @@ def test_a_partition_that_never_ran_has_nothing_to_recover(store: SqlStore) -> N
 
 def test_everything_that_a_checkpoint_carries_comes_back(store: SqlStore) -> None:
     ticket = TicketRow("06658/desk", "2026-09-24/A1", T0, None, None, None, "dat_dai", T0)
-    name, block = SourceName(0, "06658", "air", "s1"), SourceBlock(0, 1, b"packed")
+    name, block = SourceName(0, "06658", "air", "s1"), SourceBlock(0, b"packed")
     seen = SeenRow(T0 + HOUR, b"12345678")
     counts = Counts(5, 1, 1, 1, 2, 9, 1, 2, 3, 4)
     told = checkpoint(
         offset=3, panes=[pane(1), pane(2)], tickets=[ticket], source_names=[name], source_blocks=[block],
+        source_changes=[SourceChange(3, b"three"), SourceChange(4, b"four")],
         seen=[seen, seen], values=[value(T0)],
         alerts=[alert()], pending_holds=b"holds", totals=counts,
     )  # fmt: skip
@@ -91,10 +93,22 @@ def test_everything_that_a_checkpoint_carries_comes_back(store: SqlStore) -> Non
     assert (found.offset, found.ordinal, found.clock, found.totals) == (3, 30, b"clock", counts)
     assert sorted(found.panes, key=lambda row: row.pane) == [pane(1), pane(2)]
     assert (found.tickets, found.source_names, found.source_blocks) == ([ticket], [name], [block])
+    assert found.source_changes == told.source_changes
     assert (found.seen, found.at) == ([seen, seen], told.at)
     assert (found.values, found.alerts, found.pending_holds) == ([value(T0)], [alert()], b"holds")
     assert found.occurrences == {("r", "06658", ""): 2}
     assert store.recover(1).offset == -1
+
+
+def test_changes_of_sources_go_when_blocks_have_taken_their_place(store: SqlStore) -> None:
+    changes = [SourceChange(number, b"%d" % number) for number in range(3)]
+    assert store.commit(checkpoint(offset=1, source_changes=changes))
+    assert store.commit(checkpoint(partition=1, offset=1, source_changes=changes))
+    later, block = SourceChange(2, b"2"), SourceBlock(0, b"all of them")
+    assert store.commit(checkpoint(expected=1, offset=2, source_blocks=[block], source_changes_until=2))
+    found = store.recover(0)
+    assert (found.source_blocks, found.source_changes) == ([block], [later])
+    assert store.recover(1).source_changes == changes
 
 
 def test_a_worker_that_lost_its_partition_writes_nothing(store: SqlStore) -> None:

@@ -237,10 +237,15 @@ def upgrade() -> None:
         "source_block",
         sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("block", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("sources", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("partition", "block"),
-        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "source_change",
+        sa.Column("partition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("partition", "number"),
     )
     op.create_table(
         "beat",

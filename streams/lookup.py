@@ -1,4 +1,4 @@
-"""Places of 64-bit keys: a hash table in columns, in which many keys are looked up at once.
+"""A lookup of 64-bit keys: a hash table in columns, which many keys are looked up in at once.
 
 Open addressing with linear probing (Knuth, TAOCP 3, 6.4, algorithm L), a step for all keys that have not ended yet. The
 keys are hashes already and at least three quarters of the slots are free, so nearly all end at the first or second.
@@ -14,7 +14,7 @@ SLOTS_LEAST = 256
 SLOTS_A_KEY = 4
 
 
-class KeyTable:
+class Lookup:
     """Gives different keys the places 0, 1, 2 … in the order in which they are added."""
 
     def __init__(self) -> None:
