@@ -4,8 +4,9 @@
 
 The journal of a fresh data folder is filled as a bridge fills it, with the last three minutes at 5,000 messages a
 second, while no engine runs. Then `ioc up --no-simulate` is started, and devices publish at `--live` messages a second
-from the moment the broker listens. Drained: less than a second's live messages are unaccounted. The age of the live
-figure is now − newest observed time of the place's mean flow in a websocket client, every 100 ms.
+from the moment the broker listens. Drained: less than a second's live messages are unaccounted. Both by a websocket
+client, every 100 ms: how long a message published then took until a figure with it was shown; and the age of what is
+shown, now − newest observed time of the place's mean flow, which is that of the backlog until it is drained.
 """
 
 import argparse
@@ -90,6 +91,14 @@ def ages(shown: list[tuple[int, int]], begin: int, end: int) -> np.ndarray[Any, 
     return at[place >= 0] - newest[place[place >= 0]]
 
 
+def delays(shown: list[tuple[int, int]], begin: int, end: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Every 100 ms from `begin` to `end` (ms UTC): how long until what was observed then, or later, was shown."""
+    at = np.arange(begin, end, 100)
+    newest = np.maximum.accumulate(np.array([observed for observed, _ in shown]))
+    place = np.searchsorted(newest, at, side="left")
+    return np.array([now for _, now in shown])[place] - at
+
+
 async def measure(centre: Centre, count: int, live: float) -> Table:
     started = time.perf_counter()
     centre.start()
@@ -107,10 +116,19 @@ async def measure(centre: Centre, count: int, live: float) -> Table:
     publishing.cancel()
     watching.cancel()
     during = ages(wall.shown, begin, drained_at)
-    table = Table("backlog", "ready s", "drained s", "messages/s", "age of the live figure: p50 s", "most s", "> 5 s")
+    until_shown = delays(wall.shown, begin, drained_at)
+    table = Table(
+        "backlog",
+        "ready s",
+        "drained s",
+        "messages/s",
+        "live shown after: p50 s",
+        "most s",
+        "age of what is shown > 5 s",
+    )
     table.add_row(
         f"{count:,}", f"{done.ready_s:.1f}", f"{done.drained_s:.1f}", f"{count / done.drained_s:,.0f}",
-        f"{np.percentile(during, 50) / 1000:.1f}", f"{during.max() / 1000:.1f}",
+        f"{np.percentile(until_shown, 50) / 1000:.1f}", f"{until_shown.max() / 1000:.1f}",
         f"{(during > FRESH_MS).mean() * (drained_at - begin) / 1000:.1f} s of {(drained_at - begin) / 1000:.1f}",
     )  # fmt: skip
     after = ages(wall.shown, drained_at + 1_000, drained_at + 3_000)
