@@ -30,7 +30,7 @@ from streams.partial import amended_partial, pack_partial
 from streams.source import Sources
 from streams.ticket import TicketBook
 from streams.verdict import Readings, Verdict, identities, judge
-from streams.window import Closed
+from streams.window import Closed, Frame
 
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
@@ -90,7 +90,7 @@ class Partition:
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._newest: dict[tuple[str, str], Value] = {}
         self._numbered = (0, 0, 0)
-        self._silence_checked_at = recovered.at
+        self._evaluated_at = self._silence_checked_at = recovered.at
         self._kept_house_at = recovered.at or now
         self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
@@ -195,13 +195,17 @@ class Partition:
         """Judge and fold what has arrived, close windows, step alerts; everything that `now` makes true."""
         beat = Beat(self.number, now, bridges=self._intake.bridges, overtaken=self._intake.overtaken)
         self._settle(now, beat)
+        before, self._evaluated_at = self._evaluated_at, now
         limits = self._clocks.running(now)
         for kind, books in enumerate(self._folding.books_of_kind):
             span = slice(kind * self._units, (kind + 1) * self._units)
             settled = np.where(limits[span] == EMPTY, EMPTY, limits[span] - self._catalogue.settle_ms[kind])
+            turn = self._reached(kind, before), self._reached(kind, now)
             for book in books:
                 self._take(beat, book.close(settled))
                 self._take(beat, book.current(self._clocks.newest[span], now))
+                for frame in book.turned(*turn):
+                    self._share(beat, book.kpi.id, frame)
         self._step_alerts(beat, now)
         self._intake.clear()
         self._settled = (self.offset, self._intake.next_ordinal)
@@ -210,6 +214,12 @@ class Partition:
         beat.offset = self.offset
         beat.watermark = int(self._clocks.newest.max())
         return beat
+
+    def _reached(self, kind: int, now: int) -> int:
+        """How far time has come in readings of a kind: it is the clock's while they keep up with it, within the time
+        that windows wait for them; then all partitions enter a window on the same beat."""
+        newest = int(self._clocks.running(now)[kind * self._units : (kind + 1) * self._units].max())
+        return now if 0 <= now - newest <= self._catalogue.settle_ms[kind] else max(newest, 0)
 
     def _settle(self, now: int, beat: Beat) -> None:
         intake = self._intake
@@ -293,11 +303,7 @@ class Partition:
         for frame, values in said:
             if not values:
                 continue
-            kpi = self._catalogue.kpis[values[0].kpi]
-            partial = pack_partial(kpi.id, self.number, frame, self._catalogue.unit_codes)
-            beat.partials.append(partial)
-            before = self._partials.get((kpi.id, frame.end))
-            self._partials[kpi.id, frame.end] = partial if before is None else amended_partial(before, partial)
+            self._share(beat, values[0].kpi, frame)
             for value in values:
                 if value.state != "provisional":
                     self._values.append(value)
@@ -306,6 +312,13 @@ class Partition:
                 if known is None or known.end <= value.end:
                     self._newest[value.kpi, value.scope] = value
                     beat.current.append(value)
+
+    def _share(self, beat: Beat, kpi: str, frame: Frame) -> None:
+        """Tell the roll-up, and keep, this partition's share of a window."""
+        partial = pack_partial(kpi, self.number, frame, self._catalogue.unit_codes)
+        beat.partials.append(partial)
+        before = self._partials.get((kpi, frame.end))
+        self._partials[kpi, frame.end] = partial if before is None else amended_partial(before, partial)
 
     def _step_alerts(self, beat: Beat, now: int) -> None:
         for rule in self._catalogue.rules.values():

@@ -13,7 +13,7 @@ import numpy as np
 from streams.alert import Alert, AlertStep, Command
 from streams.alert_life import AlertBook
 from streams.beat import Counts, State, Value
-from streams.catalogue import Catalogue
+from streams.catalogue import Catalogue, reach_ms
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
 from streams.measure import combine
 from streams.pane import EMPTY, concatenate, group
@@ -26,6 +26,8 @@ KEPT_MS = 120_000
 bring it back."""
 
 HOUSEKEEPING_MS = 60_000
+TURN_MS = 3_000
+"""For so long after its beginning a window waits for the partitions of the one before it: workers beat one by one."""
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True):
@@ -170,15 +172,30 @@ class RollUp:
     def evaluate(self, now: int) -> Beat:
         """Merge what changed; step the place's own alerts."""
         beat = Beat(ROLL_UP, now)
-        for kpi, end in sorted(self._dirty, key=lambda key: (key[1], key[0])):
-            self._merge(beat, kpi, end)
-        self._dirty.clear()
+        due, self._dirty = self._dirty, set()
+        for kpi, end in sorted(due, key=lambda key: (key[1], key[0])):
+            if self._is_turning(kpi, end, now):
+                self._dirty.add((kpi, end))
+            else:
+                self._merge(beat, kpi, end)
         self._step_alerts(beat, now)
         self._beats += 1
         beat.offset = self._beats
         if now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS:
             self._keep_house(now)
         return beat
+
+    def _is_turning(self, kpi: str, end: int, now: int) -> bool:
+        """Whether a window has begun just now, and partitions have still to tell their shares that told one of the
+        window shown: until then that one stays."""
+        shown = self._newest.get((kpi, self._catalogue.place.code))
+        every_ms = self._catalogue.kpis[kpi].every_s * 1000
+        if shown is None or shown.end >= end or reach_ms(self._catalogue.kpis[kpi]) <= every_ms:
+            return False
+        if not 0 <= now - (end - every_ms) < TURN_MS:
+            return False
+        before = self._windows.get((kpi, shown.end))
+        return before is not None and not before.shares.keys() <= self._windows[kpi, end].shares.keys()
 
     def _merge(self, beat: Beat, kpi_id: str, end: int) -> None:
         kpi = self._catalogue.kpis[kpi_id]

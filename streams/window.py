@@ -135,6 +135,18 @@ class WindowBook:
             self._say(int(end), units[still_open & (ends == end)], closing=False) for end in np.unique(ends[still_open])
         ]
 
+    def turned(self, since: int, reached: int) -> list[Frame]:
+        """The window that time has entered between `since` and `reached` (ms UTC), if it sees anything already.
+
+        What reaches back past its beginning is told of all units at once when it begins: else the place's newest window
+        would have only those that happened to speak since. A tumbling window is empty when it begins.
+        """
+        before, end = self.end_after(np.array([since, reached])).tolist()
+        if self.reach_ms <= self.every_ms or before == end:
+            return []
+        frame = self.frame(end)
+        return [frame] if ((frame.cells.n > 0) | (frame.cells.sources > 0)).any() else []
+
     def _say(self, end: int, units: Ints, closing: bool) -> tuple[Frame, list[Value]]:
         frame = self.frame(end)
         is_open = (frame.cells.n > 0) & (self.closed_to < end)

@@ -2,10 +2,10 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_world import NOON, A, B, C, Feed, catalogue, nothing, senml
+from small_world import NOON, A, B, C, Feed, catalogue, cloudevent, nothing, senml
 
 from streams.beat import Value
-from streams.roll_up import Report, RollUp
+from streams.roll_up import TURN_MS, Report, RollUp
 
 MINUTE = 60_000
 UNITS = (A, B, C)
@@ -122,3 +122,64 @@ def test_a_window_is_not_forgotten_before_the_database_has_all_of_it() -> None:
     roll_up.report(Report(0, [], {}, at=later, written=told_at), later)
     roll_up.evaluate(later + 2 * MINUTE)
     assert roll_up.unknown(beat.partials) != []
+
+
+class Ratings:
+    """Two partitions whose desks are rated, and the roll-up; `look` is a beat of those named, and of the roll-up."""
+
+    def __init__(self) -> None:
+        made = catalogue()
+        self.feeds = {unit: Feed(made, number=number) for number, unit in enumerate((A, B))}
+        self.roll_up = RollUp(made, nothing(), NOON)
+        self._count = 0
+
+    def rate(self, unit: str, at: int, score: int = 5) -> None:
+        self._count += 1
+        event = cloudevent("rating", "given", at, self._count, score=score)
+        self.feeds[unit].tell((f"ioc/{unit}/rating/desk", event, at))
+
+    def look(self, now: int, *units: str) -> tuple[int, int] | None:
+        """What the place is shown of `satisfied`: readings, and the window's end in minutes after noon."""
+        for unit in units or (A, B):
+            beat = self.feeds[unit].partition.evaluate(now)
+            self.roll_up.report(Report(self.feeds[unit].number, beat.partials, beat.silent), now)
+        self.roll_up.evaluate(now)
+        shown = [value for value in self.roll_up.newest_values() if (value.kpi, value.scope) == ("satisfied", "22")]
+        return (shown[0].n, (shown[0].end - NOON) // MINUTE) if shown else None
+
+
+def test_the_places_window_has_what_quiet_partitions_heard_from_its_first_beat_on() -> None:
+    """A running city showed it: every five minutes the place's count of a day fell to that of whoever spoke first."""
+    world = Ratings()
+    for second in range(0, 290, 10):
+        world.rate(A, NOON + second * 1_000)
+        world.rate(B, NOON + second * 1_000 + 500)
+        world.look(NOON + second * 1_000 + 1_000)
+    world.rate(A, NOON + 5 * MINUTE)
+    assert world.look(NOON + 5 * MINUTE + 400) == (59, 10)
+    world.rate(A, NOON + 6 * MINUTE)
+    assert world.look(NOON + 6 * MINUTE + 400) == (60, 10)
+    assert world.look(NOON + 10 * MINUTE + 400) == (60, 15), "nobody spoke, and time has gone on"
+
+
+def test_a_window_that_has_just_begun_waits_for_the_partitions_of_the_one_shown_before() -> None:
+    world = Ratings()
+    world.rate(A, NOON)
+    world.rate(B, NOON)
+    assert world.look(NOON + 1_000) == (2, 5)
+    turn = NOON + 5 * MINUTE
+    world.rate(A, turn)
+    assert world.look(turn + 300, A) == (2, 5), "the other worker beats a moment later"
+    assert world.look(turn + 600, B) == (3, 10)
+
+
+def test_a_window_waits_for_a_partition_that_went_away_no_longer_than_is_known() -> None:
+    world = Ratings()
+    world.rate(A, NOON)
+    world.rate(B, NOON)
+    world.look(NOON + 1_000)
+    turn = NOON + 5 * MINUTE
+    world.rate(A, turn)
+    assert world.look(turn + 300, A) == (2, 5)
+    assert world.look(turn + TURN_MS - 1, A) == (2, 5)
+    assert world.look(turn + TURN_MS, A) == (2, 10), "it is shown with what is known, though nobody said it again"
