@@ -1,8 +1,10 @@
 """The alerts that must be raised and must return, by following values as they became known. For the oracle.
 
 A unit's newest value is that of the window its watermark stands in, then of each window that closes after it while
-nothing arrives. The centre looks at values in beats, and at costly windows only every few seconds; so each sequence
-is worked out for several rhythms of looking, and is *sure* only when they all agree.
+nothing arrives. The place's is that of the window the clock stands in, for all partitions tell it when it begins; so it
+is while messages keep up with the clock. The centre looks
+at values in beats, and at costly windows only every few seconds; so each sequence is worked out for several rhythms of
+looking, and is *sure* only when they all agree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -97,28 +99,53 @@ def of_silence(rule: Rule, heard: Iterable[tuple[int, bool]], until: int) -> Seq
 
 def changes(kpi: Definition, arrivals: Arrivals, settle_ms: int, zone_ms: int, until: int) -> list[Change]:
     """How a unit's newest value of a KPI changes, up to `until` (ms UTC)."""
-    every, fresh = kpi.every_s * 1000, kpi.fresh_s * 1000
     unit, told = Growing(), list[Change]()
     watermark = advanced_at = -1
-    for place, (at, arrived) in enumerate(arrivals):
+    for (at, arrived), following in _followed(arrivals, until):
         unit.add(arrived)
         newest = max(min(reading.time, at) for reading in arrived)
         if newest > watermark:
             watermark, advanced_at = newest, at
-        following = arrivals[place + 1][0] if place + 1 < len(arrivals) else until
-        first = end = (watermark + zone_ms) // every * every + every - zone_ms
-        seen_at = at
-        while seen_at <= following:
-            window, as_of = window_at(kpi, unit, end)
-            if not window.n and end > first:
-                break
-            known = window.value if seen_at - as_of <= fresh else None
-            told.append(Change(seen_at, known, window.n))
-            if known is not None and as_of + fresh < following:
-                told.append(Change(as_of + fresh + 1, None, window.n))
-            end += every
-            seen_at = max(at, end + settle_ms - watermark + advanced_at)
+        first = _end_after(kpi, watermark, zone_ms)
+        told += _until(following, kpi, unit, at, first, settle_ms + advanced_at - watermark)
     return _in_order(told)
+
+
+def place_changes(kpi: Definition, arrivals: Arrivals, zone_ms: int, until: int) -> list[Change]:
+    """The same of the whole place, `arrivals` being those of all its units."""
+    whole, told = Growing(), list[Change]()
+    for (at, arrived), following in _followed(arrivals, until):
+        whole.add(arrived)
+        told += _until(following, kpi, whole, at, _end_after(kpi, at, zone_ms), -kpi.every_s * 1000)
+    return _in_order(told)
+
+
+def _followed(arrivals: Arrivals, until: int) -> Iterator[tuple[tuple[int, list[Counted]], int]]:
+    """Each arrival with the time of the next one."""
+    following = [at for at, _ in arrivals[1:]]
+    return zip(arrivals, [*following, until], strict=True)
+
+
+def _end_after(kpi: Definition, time: int, zone_ms: int) -> int:
+    every = kpi.every_s * 1000
+    return (time + zone_ms) // every * every + every - zone_ms
+
+
+def _until(following: int, kpi: Definition, seen: Growing, at: int, first: int, shift_ms: int) -> Iterator[Change]:
+    """What is looked at from `at` until the next message: the window that ends `first`, then each that follows,
+    `shift_ms` after its end."""
+    fresh, end = kpi.fresh_s * 1000, first
+    seen_at = at
+    while seen_at <= following:
+        window, as_of = window_at(kpi, seen, end)
+        if not window.n and end > first:
+            break
+        known = window.value if seen_at - as_of <= fresh else None
+        yield Change(seen_at, known, window.n)
+        if known is not None and as_of + fresh < following:
+            yield Change(as_of + fresh + 1, None, window.n)
+        end += kpi.every_s * 1000
+        seen_at = max(at, end + shift_ms)
 
 
 def _in_order(told: list[Change]) -> list[Change]:
@@ -165,17 +192,22 @@ def sequences(
     kpis: Mapping[str, Definition],
     arrived: Mapping[tuple[str, str], Arrivals],
     settle_ms: Mapping[str, int],
+    place: str,
     zone_ms: int,
     until: int,
 ) -> dict[Key, Sequence]:
-    """The sequences of all rules on units' KPIs, by rule and unit; those without any step are left out."""
-    found = {}
-    for kpi_id in {rule.kpi for rule in rules.values() if rule.kpi and rule.scope == "unit"}:
-        kpi = kpis[kpi_id]
-        for (kind, unit), arrivals in arrived.items():
-            if kind == kpi.kind:
-                told = changes(kpi, arrivals, settle_ms[kind], zone_ms, until)
-                for rule in rules.values():
-                    if rule.kpi == kpi_id and rule.scope == "unit":
-                        found[rule.id, unit, ""] = of_value(rule, told)
+    """The sequences of all rules on KPIs, by rule and unit, or the code of the `place`; those without any step are left
+    out."""
+    found: dict[Key, Sequence] = {}
+    for kpi in [kpis[name] for name in sorted({rule.kpi for rule in rules.values() if rule.kpi})]:
+        heard = {unit: arrivals for (kind, unit), arrivals in arrived.items() if kind == kpi.kind}
+        ours = [rule for rule in rules.values() if rule.kpi == kpi.id]
+        of_units, of_place = ([rule for rule in ours if rule.scope == scope] for scope in ("unit", "place"))
+        for unit, arrivals in heard.items() if of_units else ():
+            told = changes(kpi, arrivals, settle_ms[kpi.kind], zone_ms, until)
+            found |= {(rule.id, unit, ""): of_value(rule, told) for rule in of_units}
+        if of_place:
+            whole = sorted((one for arrivals in heard.values() for one in arrivals), key=lambda one: one[0])
+            told = place_changes(kpi, whole, zone_ms, until)
+            found |= {(rule.id, place, ""): of_value(rule, told) for rule in of_place}
     return {key: sequence for key, sequence in found.items() if sequence.steps or not sequence.is_sure}

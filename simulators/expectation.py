@@ -102,18 +102,19 @@ def windows(kpi: Definition, readings: Readings, place: Place, zone_ms: int) -> 
 
 
 class Growing:
-    """The readings of one unit as they come, always in order."""
+    """The readings of one unit, or of the whole place, as they come, always in order."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+        self._told: dict[tuple[str, tuple[str, str], str], list[tuple[int, float]]] = {}
 
     def add(self, readings: Iterable[Counted]) -> None:
         for one in readings:
-            insort(self._told.setdefault((one.quantity, one.source, one.field), []), (one.time, one.value))
+            key = (one.quantity, (one.unit, one.source), one.field)
+            insort(self._told.setdefault(key, []), (one.time, one.value))
 
-    def between(self, quantity: str, field: str, begin: int, end: int) -> dict[str, Series]:
-        """By source, those that said anything in [begin, end)."""
-        seen: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    def between(self, quantity: str, field: str, begin: int, end: int) -> dict[tuple[str, str], Series]:
+        """By (unit, source), those that said anything in [begin, end)."""
+        seen: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
         for (of, source, narrowed), told in self._told.items():
             if of == quantity and field in ("", narrowed):
                 seen[source] += told[bisect_left(told, (begin,)) : bisect_left(told, (end,))]
@@ -121,7 +122,7 @@ class Growing:
 
 
 def window_at(kpi: Definition, unit: Growing, end: int) -> tuple[Window, int]:
-    """The one window of a unit that ends at `end`, and the newest observed time in it (0: none)."""
+    """The one window that ends at `end`, and the newest observed time in it (0: none)."""
     if kpi.measure == "vn_aqi":
         begin = end - nowcast.HOURS * HOUR_MS
         told = {name: unit.between(name, "", begin, end) for name in POLLUTANTS}

@@ -105,9 +105,10 @@ class Oracle:
     def value_alerts(
         self, rules: Mapping[str, Rule], kpis: Mapping[str, Definition], until: int
     ) -> dict[Key, Sequence]:
-        """What rules on units' KPIs do up to `until` (ms UTC), if messages were told as they were received."""
+        """What rules on KPIs do up to `until` (ms UTC), if messages were told as they were received; the whole place's
+        only if they kept up with the clock."""
         settle = {name: kind.settle_s * 1000 for name, kind in self._kinds.items()}
-        return sequences(rules, kpis, self.arrived, settle, self.zone_ms, until)
+        return sequences(rules, kpis, self.arrived, settle, self._place.code, self.zone_ms, until)
 
     def silence_alerts(self, rules: Mapping[str, Rule], until: int) -> dict[Key, Sequence]:
         """What rules on silence do up to `until`, for every source that was ever heard."""

@@ -29,6 +29,9 @@ PATIENCE_S = 30.0
 LOOK_S = 1.0
 MISSING_LIMIT = 10_000
 LIVE_WITHIN_MS = 60_000
+KEPT_UP_MS = 4_000
+"""Windows wait 5 s for stragglers. Messages that come sooner than that after their time keep up with the clock."""
+
 HOUR_MS = 3_600_000
 
 Span = tuple[int, int]
@@ -181,14 +184,15 @@ def _gradable(
 ) -> tuple[dict[str, Rule], str]:
     """The rules whose alerts one can know, and which ones are left out.
 
-    While a run keeps pace with the clock, those of units; of a run of the past, those whose values were too old to
-    be known when they came (they must raise nothing), and silence, if the run was over before it could begin.
+    While a run keeps pace with the clock, those of units, and the place's where it keeps up with it as well. Of a run
+    of the past, those whose values were too old to be known when they came (they must raise nothing), and silence, if
+    the run was over before it could begin.
     """
-    keeps_pace = _lag(span, ran) is not None
+    lag = _lag(span, ran)
     graded = {}
     for rule in rules.values():
-        if keeps_pace:
-            is_known = not rule.kpi or rule.scope == "unit"
+        if lag is not None:
+            is_known = not rule.kpi or rule.scope == "unit" or lag <= KEPT_UP_MS
         elif rule.silent:
             is_known = ran[1] - ran[0] < rule.silent_s * 1000
         elif not rule.kpi:

@@ -1,7 +1,6 @@
 """The oracle by hand-worked cases, and the processor beside it: a whole run in virtual time must come to the same."""
 
 import json
-from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -15,7 +14,7 @@ from whole_run import WholeRun, alert_steps, differences
 
 from sensors.toml_definitions import load_kinds
 from simulators import grade, nowcast
-from simulators.alarm import Change, Rule, of_silence, of_value
+from simulators.alarm import Change, Key, Rule, Sequence, of_silence, of_value
 from simulators.expectation import Definition, Window
 from simulators.oracle import Oracle
 from simulators.scenario import Scenario
@@ -219,7 +218,7 @@ def test_silence_is_raised_returns_and_a_good_bye_is_silence() -> None:
 # --- the processor beside the oracle ---
 
 
-def catalogue_of(kinds_with_rules: Sequence[str] = ()) -> Catalogue:
+def catalogue_of(kinds_with_rules: list[str] | tuple[()] = ()) -> Catalogue:
     """The shipped KPIs as far as the small place has their fields, and one KPI for every measure besides; or the
     rules of some kinds and the KPIs that these look at."""
     definitions = load_all()
@@ -339,12 +338,15 @@ def test_whatever_goes_wrong_the_processor_comes_to_what_the_oracle_says(
     assert compared(scenario, seed, WEDNESDAY, 1, beat_ms)[2] == []
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("seed", [1, 2])
-def test_alerts_of_units_are_raised_and_return_as_the_oracle_says(seed: int) -> None:
-    start, wet = WEDNESDAY, ["rain", "level"]
-    catalogue = catalogue_of(wet)
-    messages = list(small_city(load_scenario("storm"), seed, start, kinds=wet).messages(start, start + 6 * HOUR))
+def alerts_graded(
+    kinds: list[str], scenario: str, seed: int, hours: int, scope: str, more: dict[str, object]
+) -> tuple[grade.Section, dict[Key, Sequence]]:
+    """A run's alerts beside the oracle's, and these; the rules of this scope, with `more` in place of what they say."""
+    start = WEDNESDAY + 7 * HOUR
+    shipped = catalogue_of(kinds)
+    rules_ = {rule.id: msgspec.structs.replace(rule, **more) for rule in shipped.rules.values() if rule.scope == scope}
+    catalogue = compile_catalogue(shipped.place, shipped.kinds, shipped.kpis, rules_)
+    messages = list(small_city(load_scenario(scenario), seed, start, kinds=kinds).messages(start, start + hours * HOUR))
     oracle = Oracle(place(), load_kinds(), 4, start)
     for message in messages:
         oracle.hear(message.topic, message.payload, message.time)
@@ -353,6 +355,23 @@ def test_alerts_of_units_are_raised_and_return_as_the_oracle_says(seed: int) -> 
     rules = {rule.id: msgspec.convert(msgspec.to_builtins(rule), Rule) for rule in catalogue.rules.values()}
     kpis = {kpi.id: msgspec.convert(msgspec.to_builtins(kpi), Definition) for kpi in catalogue.kpis.values()}
     expected = oracle.value_alerts(rules, kpis, last) | oracle.silence_alerts(rules, last)
-    section = grade.of_alerts(expected, alert_steps(run), "")
+    return grade.of_alerts(expected, alert_steps(run), ""), expected
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_alerts_of_units_are_raised_and_return_as_the_oracle_says(seed: int) -> None:
+    section, _ = alerts_graded(["rain", "level"], "storm", seed, 6, "unit", {})
     assert not section.is_finding, section
     assert section.compared > 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_alerts_of_the_whole_place_are_raised_and_return_as_the_oracle_says(seed: int) -> None:
+    """At thresholds near the values, and held for longer than a window is the newest one."""
+    near = {"below": 96.0, "clear": 97.0, "hold_s": 400, "clear_hold_s": 400, "n_min": 5}
+    section, expected = alerts_graded(["queue", "rating"], "monday_rush", seed, 3, "place", near)
+    assert not section.is_finding, section
+    raised = {rule for (rule, scope, _), told in expected.items() if scope == place().code and told.is_sure}
+    assert raised == {"satisfaction_low", "satisfaction_land_low", "wait_share_low"}
