@@ -25,8 +25,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The soak begins first: it takes as long as it takes, and whatever runs beside it does not."""
-    items.sort(key=lambda item: item.path.name != "test_soak_story.py")
+    """The soak begins first, for it takes as long as it takes; then files with long tests; quick ones fill the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: (item.path.name != "test_soak_story.py", item.path not in long))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,11 @@ from servers import HOST, Absent, Server, _folder, _retried, free_port
 
 from sensors import nats_broker
 
+SAVES_SELDOM = "autosave_interval 1800"
+"""Mosquitto's own default: what came since is in memory only."""
+
+SAVES_AT_EVERY_CHANGE = "autosave_interval 1\nautosave_on_changes true"
+
 MOSQUITTO = "mosquitto is missing: `apt-get install mosquitto`"
 
 
@@ -35,10 +40,10 @@ def start_nats(ack_pending: int = nats_broker.ACK_PENDING_MAX) -> Broker:
     return _retried(start)
 
 
-def start_mosquitto(autosave: str = "autosave_interval 1\nautosave_on_changes true") -> Broker:
+def start_mosquitto(autosave: str = SAVES_SELDOM) -> Broker:
     """A city's own broker, with persistence and without its small default windows.
 
-    By default it saves at every change; `autosave` has the lines of its configuration that say otherwise.
+    Saving at every change is slow; only a test that kills the broker needs it.
     """
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if binary is None:
@@ -91,7 +96,9 @@ class Publisher:
             self._changed.notify_all()
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self.published += 1
+        with self._changed:
+            self.published += 1
+            self._changed.notify_all()
         self._client.publish(topic, payload, 1, retain)
 
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> None:
@@ -99,10 +106,23 @@ class Publisher:
             self.publish(topic, payload)
 
     def wait_for_room(self, most: int, is_over: threading.Event) -> None:
-        """Wait until no more than `most` messages are unacknowledged, or it is over."""
+        """Wait until fewer than `most` messages are unacknowledged, or it is over."""
         with self._changed:
             while self.published - self.acknowledged >= most and not is_over.is_set():
                 self._changed.wait(0.5)
+
+    def publish_paced(self, topic: str, payload: bytes, most: int, timeout_s: float = 60.0) -> None:
+        """Publish once fewer than `most` messages are unacknowledged: as fast as the broker takes them, no faster."""
+        with self._changed:
+            is_room = self._changed.wait_for(lambda: self.published - self.acknowledged < most, timeout_s)
+        assert is_room, f"{self.published - self.acknowledged} unacknowledged for {timeout_s:.0f} s"
+        self.publish(topic, payload)
+
+    def until_published(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many messages have been published in all."""
+        with self._changed:
+            is_done = self._changed.wait_for(lambda: self.published >= count, timeout_s)
+        assert is_done, f"{self.published} published in {timeout_s:.0f} s, not {count}"
 
     def settle(self, timeout_s: float = 30.0) -> None:
         """Wait until everything published has been acknowledged."""

@@ -315,11 +315,12 @@ async def test_messages_cut_by_the_network_at_every_byte_arrive_whole(scripted: 
     broker, desk = scripted
     message = publish("ioc/06652/air/sô".encode(), 1, b"payload")
     async with desk.bridge():
-        for cut in range(len(message)):
-            await broker.send(message[:cut])
-            await asyncio.sleep(0.002)  # TCP may join the parts all the same; test_paho_client cuts for certain
-            await broker.send(message[cut:])
-            await broker.until_acknowledged(cut + 1)
+        # One write ends a message and begins the next: once the first is acknowledged, its reader stands at the cut.
+        for cut in range(1, len(message)):
+            await broker.send(message[cut - 1 :] + message[:cut])
+            await broker.until_acknowledged(cut)
+        await broker.send(message[-1:])
+        await broker.until_acknowledged(len(message))
         batches = await desk.batches()
     assert payloads(batches) == [b"payload"] * len(message)
     assert {topic for batch in batches for topic in batch.topics} == {"ioc/06652/air/sô"}
