@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 import pytest
 from mqtt_brokers import Publisher
@@ -16,13 +15,6 @@ UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838"]
 MESSAGES = 6_000
 UNACKNOWLEDGED = 200
 """So many messages are on their way whenever a disaster strikes."""
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    with Centre(tmp_path / "data", "--no-simulate") as made:
-        made.ready()
-        yield made
 
 
 def speeds(count: int, start: int) -> list[tuple[str, bytes]]:

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from up_process import Centre
@@ -12,13 +10,6 @@ from up_process import Centre
 pytestmark = pytest.mark.long
 
 DEADLINE_S = 300.0
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    with Centre(tmp_path / "data", "--no-simulate") as made:
-        made.ready()
-        yield made
 
 
 def ioc(command: str, *options: str) -> tuple[int, str]:

@@ -1,5 +1,7 @@
 """What watches the gateway: `/ready` in words, `/health`, and `/metrics` for Prometheus."""
 
+import asyncio
+
 import msgspec
 import pytest
 from gateway_client import wall_client
@@ -62,9 +64,10 @@ async def test_a_live_store_that_is_gone_makes_it_not_ready_and_stops_the_heartb
         await wall.hello()
         await wall.until("d")
         await world.live.close()
-        ready = await world.site.ask("/ready")
-        while ready.json["reasons"][0]["en"] != "the live store does not answer":
+        async with asyncio.timeout(20):
             ready = await world.site.ask("/ready")
+            while ready.json["reasons"][0]["en"] != "the live store does not answer":
+                ready = await world.site.ask("/ready")
         assert ready.status == 503
         assert (await world.site.ask("/health")).status == 200
 
