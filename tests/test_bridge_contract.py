@@ -9,7 +9,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
-from mqtt_brokers import Broker, Publisher, start_mosquitto, start_nats
+from mqtt_brokers import SAVES_SELDOM, Broker, Publisher, start_mosquitto, start_nats
 from paho.mqtt import subscribe
 from scripted_broker import ScriptedBroker, publish
 from servers import running
@@ -33,7 +33,8 @@ UNITS = [f"{code:05d}" for code in range(6652, 6700, 5)]
 
 @pytest.fixture(scope="module", params=["nats", "mosquitto", "mosquitto, MQTT 5"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    with running(partial(start_nats, 1_000) if request.param == "nats" else start_mosquitto) as made:
+    start = partial(start_nats, 1_000) if request.param == "nats" else partial(start_mosquitto, SAVES_SELDOM)
+    with running(start) as made:
         made.protocol = 5 if "5" in request.param else 3  # type: ignore[attr-defined]
         made.resends = request.param == "nats"  # type: ignore[attr-defined]
         yield made

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from disasters import UNITS, moments
-from mqtt_brokers import SAVES_AT_EVERY_CHANGE, SAVES_SELDOM, Broker, Publisher, start_mosquitto
+from mqtt_brokers import SAVES_SELDOM, Broker, Publisher, start_mosquitto
 from servers import running
 from up_process import Centre
 
@@ -62,9 +62,11 @@ class NumberedLoad:
         self._device.close()
 
 
-@pytest.fixture(params=[SAVES_AT_EVERY_CHANGE, SAVES_SELDOM], ids=["saves at every change", "saves seldom"])
+@pytest.fixture(
+    params=[start_mosquitto, partial(start_mosquitto, SAVES_SELDOM)], ids=["saves at every change", "saves seldom"]
+)
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    with running(partial(start_mosquitto, request.param)) as made:
+    with running(request.param) as made:
         yield made
 
 
