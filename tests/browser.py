@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, WebSocket, async_playwright
+from playwright.async_api import Browser, Page, WebSocket, async_playwright, expect
+
+from streams.asyncio_signal import Signal
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -23,6 +25,7 @@ async def chromium() -> AsyncIterator[Browser]:
     """The system's Chromium; skips, in words, where there is none."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    expect.set_options(timeout=20_000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -32,12 +35,15 @@ async def chromium() -> AsyncIterator[Browser]:
 class Watched:
     """What a page does that it should not: complaints, requests to elsewhere; and every frame of the live channel."""
 
+    patience_s = 20.0
+
     def __init__(self, page: Page, host: str) -> None:
         self.page = page
         self.complaints: list[str] = []
         self.elsewhere: list[str] = []
         self.frames: list[dict[str, Any]] = []
         self.channels = 0
+        self._more = Signal()
         page.on("console", lambda message: self._heard(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._asked(request.url, host))
@@ -46,6 +52,17 @@ class Watched:
     def check(self) -> None:
         assert self.complaints == []
         assert self.elsewhere == []
+
+    async def until(self, holds: Callable[[], bool], words: str) -> None:
+        """Return when it is so; looked at whenever the live channel has brought a frame."""
+        try:
+            async with asyncio.timeout(self.patience_s):
+                more = self._more.next()
+                while not holds():
+                    await more.wait()
+                    more = self._more.next()
+        except TimeoutError:
+            raise AssertionError(f"not in {self.patience_s:.0f} s: {words}; last heard: {self.frames[-3:]}") from None
 
     def _heard(self, text: str) -> None:
         if "Content Security Policy" in text or "Uncaught" in text:
@@ -57,7 +74,11 @@ class Watched:
 
     def _opened(self, socket: WebSocket) -> None:
         self.channels += 1
-        socket.on("framereceived", lambda payload: self.frames.append(json.loads(payload)))
+        socket.on("framereceived", self._received)
+
+    def _received(self, payload: str | bytes) -> None:
+        self.frames.append(json.loads(payload))
+        self._more.raise_()
 
 
 @asynccontextmanager
@@ -128,21 +149,6 @@ async def line_to(target: str) -> AsyncIterator[Line]:
     server.close()
 
 
-@asynccontextmanager
-async def keeping(act: Callable[[], Any], every_s: float) -> AsyncIterator[None]:
-    """Do something again and again meanwhile, as a worker does on its beat."""
-
-    async def go() -> None:
-        while True:
-            await act()
-            await asyncio.sleep(every_s)
-
-    task = asyncio.create_task(go())
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 CUT_OFF = """() => {
   const wrong = [];
   const [width, height] = [innerWidth, innerHeight];
@@ -167,3 +173,9 @@ CUT_OFF = """() => {
   return wrong;
 }"""
 """What of a wall scrolls, is cut, or stands outside of its panel; an empty list where all can be read."""
+
+DRAWN = """() => new Promise((done) => {
+  const next = (frames) => requestAnimationFrame(() => (frames ? next(frames - 1) : done()));
+  next(3);
+})"""
+"""What changed size is measured in the next frame, and drawn in the one after."""

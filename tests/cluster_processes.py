@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from polled_process import Polled
-from servers import HOST, PostgresServer, RedisServer, Server, _folder, _retried, free_port, start_kafka
+from servers import HOST, PostgresServer, RedisServer, Server, _folder, _retried, free_port, running, start_kafka
 from servers import start_postgres as start_postgres_server
 from servers import start_redis as start_redis_server
 
@@ -53,6 +56,27 @@ def start_cluster_redis() -> RedisServer:
 
 def start_cluster_postgres(disk: Path | None = None) -> PostgresServer:
     return start_postgres_server(CONFIGURATION / "postgresql.conf", disk)
+
+
+class Servers(NamedTuple):
+    """The servers of a cluster, by the names that compose has for them."""
+
+    broker: Server
+    kafka: Server
+    postgres: PostgresServer
+    redis: RedisServer
+
+
+@contextmanager
+def cluster_servers() -> Iterator[Servers]:
+    """All four, as long as they are needed."""
+    with (
+        running(start_cluster_broker) as broker,
+        running(start_cluster_kafka) as kafka,
+        running(start_cluster_postgres) as postgres,
+        running(start_cluster_redis) as redis,
+    ):
+        yield Servers(broker, kafka, postgres, redis)
 
 
 class Cluster(Polled):

@@ -1,5 +1,5 @@
-"""What every test may ask for: asyncio tests (`pytest.mark.anyio`) and real servers, started once a session (with
-`-n 2`: once in each of the two processes).
+"""What every test may ask for: asyncio tests (`pytest.mark.anyio`), a centre of its own, and real servers, started once
+a session (with `-n 2`: once in each of the two processes).
 
 A server that is not installed skips the tests that need it, in words that say what to install. Property tests run
 from fixed seeds and without a deadline, so that a busy machine finds what a quiet one does; HYPOTHESIS_PROFILE=search
@@ -18,6 +18,7 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 from servers import PostgresServer, RedisServer, Server, running, start_kafka, start_postgres, start_redis
+from up_process import Centre
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
@@ -25,8 +26,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The soak begins first: it takes as long as it takes, and whatever runs beside it does not."""
-    items.sort(key=lambda item: item.path.name != "test_soak_story.py")
+    """The soak begins first, for it takes as long as it takes; then files with long tests; quick ones fill the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: (item.path.name != "test_soak_story.py", item.path not in long))
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,11 @@ def redis_server() -> Iterator[RedisServer]:
     """A real Redis at `.url`; a test that counts on an empty one flushes it first."""
     with running(start_redis) as server:
         yield server
+
+
+@pytest.fixture
+def centre(tmp_path: Path) -> Iterator[Centre]:
+    """`ioc up` as a process, ready, with a broker of its own and without a city."""
+    with Centre(tmp_path / "data", "--no-simulate") as made:
+        made.ready()
+        yield made

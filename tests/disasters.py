@@ -17,7 +17,7 @@ from pathlib import Path
 
 import series_truth
 from polled_process import Polled
-from steady_load import SteadyLoad, level_truth, speed_truth
+from steady_load import A_SECOND, SteadyLoad, level_truth, speed_truth
 from wall_watcher import WallWatcher
 
 from sensors.topic import partition_of
@@ -91,7 +91,7 @@ class Scene:
         flips = [threading.Timer(chance.uniform(0, MARGIN_S), self.load.flip_level, [unit]) for unit in UNITS]
         for flip in flips:
             flip.start()
-        threading.Event().wait(chance.uniform(0.3, MARGIN_S))  # the moment
+        self.load.goes_on(round(A_SECOND * chance.uniform(0.3, MARGIN_S)))  # the moment
         sent, struck_at = self.load.published, time.time()
         yield
         ended_at = time.monotonic()
@@ -180,9 +180,9 @@ def expected_steps(turns: int) -> list[str]:
 
 
 def suspended(stop: Callable[[], None], go_on: Callable[[], None], seconds: float) -> None:
-    """SIGSTOP for so long, and SIGCONT."""
+    """SIGSTOP for so long, and SIGCONT. The time itself is what is tested: others must have given this one up."""
     stop()
     try:
-        threading.Event().wait(seconds)
+        time.sleep(seconds)
     finally:
         go_on()

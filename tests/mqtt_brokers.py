@@ -13,6 +13,9 @@ from servers import HOST, Absent, Server, _folder, _retried, free_port
 
 from sensors import nats_broker
 
+SAVES_SELDOM = "autosave_interval 1800"
+"""Mosquitto's own default, and much the faster: what came since is in memory only, which a kill -9 alone shows."""
+
 MOSQUITTO = "mosquitto is missing: `apt-get install mosquitto`"
 
 
@@ -91,7 +94,9 @@ class Publisher:
             self._changed.notify_all()
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self.published += 1
+        with self._changed:
+            self.published += 1
+            self._changed.notify_all()
         self._client.publish(topic, payload, 1, retain)
 
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> None:
@@ -99,10 +104,23 @@ class Publisher:
             self.publish(topic, payload)
 
     def wait_for_room(self, most: int, is_over: threading.Event) -> None:
-        """Wait until no more than `most` messages are unacknowledged, or it is over."""
+        """Wait until fewer than `most` messages are unacknowledged, or it is over."""
         with self._changed:
             while self.published - self.acknowledged >= most and not is_over.is_set():
                 self._changed.wait(0.5)
+
+    def publish_paced(self, topic: str, payload: bytes, most: int, timeout_s: float = 60.0) -> None:
+        """Publish once fewer than `most` messages are unacknowledged: as fast as the broker takes them, no faster."""
+        with self._changed:
+            is_room = self._changed.wait_for(lambda: self.published - self.acknowledged < most, timeout_s)
+        assert is_room, f"{self.published - self.acknowledged} unacknowledged for {timeout_s:.0f} s"
+        self.publish(topic, payload)
+
+    def until_published(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many messages have been published in all."""
+        with self._changed:
+            is_done = self._changed.wait_for(lambda: self.published >= count, timeout_s)
+        assert is_done, f"{self.published} published in {timeout_s:.0f} s, not {count}"
 
     def settle(self, timeout_s: float = 30.0) -> None:
         """Wait until everything published has been acknowledged."""

@@ -12,13 +12,16 @@ from playwright.async_api import Locator, expect
 from small_world import Feed, Message, senml
 
 from control_center.argon2_accounts import hash_password
+from control_center.http_context import ReplaySpan
 from control_center.http_gateway import GatewaySettings, build_gateway
 from control_center.sql_accounts import SqlAccounts
+from control_center.toml_walls import SHIPPED_WALLS
 from sensors.system_clock import now_ms
 from streams.alert import Alert
 from streams.beat import Counts
 from streams.catalogue import compile_catalogue
 from streams.checkpoint import Checkpoint
+from streams.fault import WORDS, Seen, changes, fold
 from streams.live_keys import alert_texts, ledger_entry
 from streams.memory_live import MemoryLive
 from streams.sql_store import SqlStore
@@ -30,6 +33,12 @@ PLACE = DEFINITIONS.place.code
 UNITS = {unit.name: unit.code for unit in DEFINITIONS.place.units.values()}
 LONGEST_UNITS = sorted(UNITS, key=len, reverse=True)[:8]
 MINUTE_MS = 60_000
+FIVE_MINUTES = 5 * MINUTE_MS
+MORNING = ReplaySpan(1_795_478_400_000, 1_795_482_000_000, 30)
+"""24 November 2026, 07:00 to 08:00 in Vietnam."""
+
+OVERNIGHT = ReplaySpan(1_795_449_600_000, 1_795_485_600_000, 0.5)
+
 PASSWORD = "k7mp-x3qz-9hda"
 FIGURES = {
     "vn_aqi": 87.0, "air_pm25_24h": 31.9, "rain_1h": 112.4, "water_level": 2.84, "slope_rate": 1.3, "noise_leq": 61.2,
@@ -37,6 +46,8 @@ FIGURES = {
     "satisfaction": 99.4,
 }  # fmt: skip
 
+LOW = Seen("còn 812\u00a0MB, cần 1024\u00a0MB", "812\u00a0MB left, 1024\u00a0MB needed")
+FULL = Seen("còn 0\u00a0MB, cần 75\u00a0MB", "0\u00a0MB left, 75\u00a0MB needed")
 LEDGER = {"received": 1_000_030, "accepted": 1_000_000, "duplicate": 11, "too_late": 7, "rejected": 3, "in_flight": 9}
 
 
@@ -86,6 +97,12 @@ class World:
             await self.publish_alert(command.alert)
         return [command.op for command in told]
 
+    async def ail(self, at: int, **seen: Seen) -> None:
+        """Say at this time (ms UTC) that these faults stand, since four minutes ago; delete all others."""
+        begun = fold({}, {what: Seen() for what in WORDS if what in seen}, at - 4 * MINUTE_MS)
+        told = fold(begun, {what: seen[what] for what in WORDS if what in seen}, at)
+        await self.live.publish(changes({}, told) | {f"f:{what}": None for what in WORDS if what not in seen})
+
     def commit(self, **parts: Any) -> None:
         assert self.store.commit(Checkpoint(0, -1, 0, 0, now_ms(), b"", parts.pop("totals", Counts()), **parts))
 
@@ -105,6 +122,15 @@ async def world_of(store: SqlStore, settings: GatewaySettings, **options: Any) -
         yield World(store, live, site)
 
 
+def far_room(folder: Path) -> Path:
+    """Definitions of a wall of half the height: its room is far away. Returns the folder."""
+    (folder / "walls").mkdir()
+    shipped = (SHIPPED_WALLS / "overview.toml").read_text()
+    assert "height_mm = 1370" in shipped
+    (folder / "walls" / "overview.toml").write_text(shipped.replace("height_mm = 1370", "height_mm = 685"))
+    return folder
+
+
 def tile(watched: Watched, kpi: str) -> Locator:
     return watched.page.locator(f'[data-kpi="{kpi}"]')
 
@@ -117,6 +143,13 @@ async def log_in(page: Watched, password: str = PASSWORD) -> None:
     await page.page.fill("#name", "truc-ban")
     await page.page.fill("#password", password)
     await page.page.click("#enter")
+
+
+async def desk_at(page: Watched, world: World, address: str) -> None:
+    """Log in on the page that is open, and go to this address of the desk."""
+    await log_in(page)
+    await expect(page.page.locator("#me")).to_have_text("truc-ban")
+    await page.page.goto(f"http://{world.site.host}{address}")
 
 
 async def hear_trouble(world: World, now: int) -> None:

@@ -86,7 +86,7 @@ class Polled(ABC):
         allowed_s = self.deadline_s if deadline_s is None else deadline_s
         end = time.monotonic() + allowed_s
         while not (found := holds()):
-            assert time.monotonic() < end, f"not in {allowed_s:.0f} s: {words}\n{self.logs()}"
+            assert time.monotonic() < end, f"not in {allowed_s:.0f} s: {words}; seen last: {found!r}\n{self.logs()}"
             ended = self.ended()
             assert not ended, f"{ended} ended\n{self.logs()}"
             time.sleep(self.look_s)

@@ -34,6 +34,7 @@ POSTGRES = "PostgreSQL's initdb and postgres are missing: `apt-get install postg
 REDIS = "redis-server is missing: `apt-get install redis-server`"
 
 S = TypeVar("S", bound="Server")
+F = TypeVar("F")
 
 
 class Absent(Exception):
@@ -50,6 +51,7 @@ class Server:
         self.port = port
         self.address = f"{HOST}:{port}"
         self.lines: deque[str] = deque(maxlen=300)
+        self._said = threading.Condition()
         self._command = list(command)
         self._ready = ready
         self._stop_signal = stop_signal
@@ -75,6 +77,17 @@ class Server:
             self.kill()
             raise RuntimeError(f"{self._command[0]} did not become ready:\n" + "".join(list(self.lines)[-30:]))
 
+    def says(self, find: Callable[[str], F | None]) -> F:
+        """The first that is found in a line of its output, once there is one."""
+
+        def look() -> F | None:
+            return next((found for line in self.lines if (found := find(line)) is not None), None)
+
+        with self._said:
+            found = self._said.wait_for(look, DEADLINE_S)
+        assert found is not None, f"not said in {DEADLINE_S:.0f} s; last lines:\n" + "".join(list(self.lines)[-10:])
+        return found
+
     def stop(self) -> None:
         """End it in order; killed when that takes over a minute."""
         self.process.send_signal(self._stop_signal)
@@ -98,7 +111,9 @@ class Server:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                self.lines.append(line)
+                with self._said:
+                    self.lines.append(line)
+                    self._said.notify_all()
                 if not settled.is_set() and self._ready in line:
                     self._is_ready = True
                     settled.set()

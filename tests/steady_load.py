@@ -57,6 +57,10 @@ class SteadyLoad:
         self._is_paused.clear()
         self._goes.set()
 
+    def goes_on(self, count: int) -> None:
+        """Return when so many more messages have been published."""
+        self._device.until_published(self.published + count)
+
     def pause(self, timeout_s: float) -> int:
         """Stop after a whole round of all sources, wait for every PUBACK; returns how many messages got one."""
         self._goes.clear()

@@ -1,10 +1,10 @@
 """What the embedded broker refuses is read from its log: by lines that a real one wrote, and by a real one itself."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 from mqtt_brokers import publish_to_a_topic_with_a_space, start_nats
+from servers import running
 
 from control_center.broker_log_tail import read_refusals
 from sensors.broker_refusal import Refusal, parse
@@ -48,14 +48,7 @@ def test_a_log_is_read_on_from_where_it_ended_half_lines_later_and_a_rotated_one
 
 
 @pytest.mark.long
-@pytest.mark.anyio
-async def test_a_real_broker_says_what_it_refused_and_whose_it_was() -> None:
-    broker = start_nats()
-    try:
-        own = await asyncio.to_thread(publish_to_a_topic_with_a_space, broker.port)
-        async with asyncio.timeout(10):
-            while not (found := [refusal for line in list(broker.lines) if (refusal := parse(line))]):
-                await asyncio.sleep(0.01)
-        assert found == [Refusal(own, "bad_topic", "character not supported for MQTT topics")]
-    finally:
-        broker.remove()
+def test_a_real_broker_says_what_it_refused_and_whose_it_was() -> None:
+    with running(start_nats) as broker:
+        own = publish_to_a_topic_with_a_space(broker.port)
+        assert broker.says(parse) == Refusal(own, "bad_topic", "character not supported for MQTT topics")

@@ -11,15 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from cluster_processes import (
-    Cluster,
-    start_cluster_broker,
-    start_cluster_kafka,
-    start_cluster_postgres,
-    start_cluster_redis,
-)
+from cluster_processes import Cluster, cluster_servers
 from disasters import Scene, moments, rounds, suspended, write_rule
-from servers import Server, running
+from servers import Server
 
 from streams.redis_live import RedisLive
 from streams.sql_store import SqlStore
@@ -62,18 +56,15 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
-        broker = stack.enter_context(running(start_cluster_broker))
-        kafka = stack.enter_context(running(start_cluster_kafka))
-        postgres = stack.enter_context(running(start_cluster_postgres))
-        redis = stack.enter_context(running(start_cluster_redis))
-        cluster = Cluster(folder, broker, kafka, postgres, redis, write_rule(folder / "definitions"))
+        servers = stack.enter_context(cluster_servers())
+        cluster = Cluster(folder, *servers, write_rule(folder / "definitions"))
         stack.callback(lambda: print(f"ended by themselves and started again: {cluster.fallen}"))
         stack.callback(cluster.stop)
         cluster.begin(PARTITIONS)
         cluster.keep()
-        scene = Scene(cluster, broker.port, PARTITIONS)
+        scene = Scene(cluster, servers.broker.port, PARTITIONS)
         stack.callback(scene.close)
-        yield Stage(cluster, {"broker": broker, "kafka": kafka, "postgres": postgres, "redis": redis}, scene)
+        yield Stage(cluster, servers._asdict(), scene)
 
 
 @pytest.mark.parametrize(("name", "moment"), rounds([*PROCESSES, *SERVERS]))

@@ -5,24 +5,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from cluster_processes import (
-    ROOT,
-    Cluster,
-    start_cluster_broker,
-    start_cluster_kafka,
-    start_cluster_postgres,
-    start_cluster_redis,
-)
+from cluster_processes import ROOT, Cluster, cluster_servers
 from mqtt_brokers import Publisher
 from replay_process import replayed
-from servers import running
 
 from sensors.system_clock import now_ms
 from sensors.url_journal import open_reader
@@ -41,6 +33,7 @@ pytestmark = pytest.mark.long
 PARTITIONS = 8
 UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838", "06652", "06676", "07192", "06811"]
 MESSAGES = 8_000
+UNACKNOWLEDGED = 300
 WAITING = 5_000
 FLOOD = UNWRITTEN_MAX + WAITING
 """Of one unit: a partition takes in no more than UNWRITTEN_MAX while nothing can be written."""
@@ -67,13 +60,13 @@ returns_at_s = [62]
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     folder.mkdir()
-    with ExitStack() as stack:
-        starts = (start_cluster_broker, start_cluster_kafka, start_cluster_postgres, start_cluster_redis)
-        servers = [stack.enter_context(running(start)) for start in starts]
-        made = Cluster(folder, *servers, slow_everywhere(folder / "definitions"))  # type: ignore[arg-type]
-        stack.callback(made.stop)
-        made.begin(PARTITIONS)
-        yield made
+    with cluster_servers() as servers:
+        made = Cluster(folder, *servers, slow_everywhere(folder / "definitions"))
+        try:
+            made.begin(PARTITIONS)
+            yield made
+        finally:
+            made.stop()
 
 
 def run(
@@ -83,15 +76,14 @@ def run(
     """Publish the same messages into a fresh cluster; returns its ledger and every closed window."""
     with cluster(folder) as made:
         made.until(lambda: kept(made).keys() == {ROLL_UP, *range(PARTITIONS)}, "states are kept to begin a replay with")
-        device = Publisher(made.broker.port, inflight=300)
+        device = Publisher(made.broker.port, inflight=UNACKNOWLEDGED)
         for number in range(MESSAGES):
             if number == MESSAGES // 2 and disaster is not None:
                 disaster(made)
             source, step = number % 120, number // 120
             record = {"n": "speed", "u": "km/h", "t": start + step, "v": 10 + number % 50}
-            device.publish(f"ioc/{UNITS[source % 12]}/traffic/s{source}", json.dumps([record]).encode())
-            if number % 100 == 99:
-                time.sleep(0.05)
+            topic, payload = f"ioc/{UNITS[source % 12]}/traffic/s{source}", json.dumps([record]).encode()
+            device.publish_paced(topic, payload, UNACKNOWLEDGED)
         device.settle(60)
         device.close()
 
@@ -222,9 +214,13 @@ def in_journal(made: Cluster) -> int:
 
 
 def kill_once_it_works(made: Cluster) -> None:
-    """kill -9 of worker-1 when it has partitions: the other may have been ready, and all of it, seconds before."""
+    """kill -9 of worker-1 when it has partitions: the other may have been ready, and all of it, seconds before.
+
+    By then some of the load has been counted, and most of it has not.
+    """
     log = made.folder / "worker-1.log"
     made.until(lambda: "partition recovered" in log.read_text(), "worker-1 has partitions")
+    made.until(lambda: made.ask("/api/ledger")["accepted"], "some of the load is counted")
     made.kill("worker-1")
 
 

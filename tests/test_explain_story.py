@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +15,6 @@ pytestmark = pytest.mark.long
 UNIT = "06658"
 TOPIC = f"ioc/{UNIT}/traffic/s1"
 DESK = f"ioc/{UNIT}/queue/quay-1"
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    with Centre(tmp_path / "data", "--no-simulate") as made:
-        made.ready()
-        yield made
 
 
 def speed(time_s: float, value: float) -> bytes:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from journal_shelf import PARTITIONS, KafkaShelf
 from servers import Absent, Server, start_kafka
 from small_world import NOON, A, catalogue, senml
-from test_journal_contract import PARTITIONS, KafkaShelf
 
 from control_center.answer import LedgerAnswer, ledger_of_live
 from sensors.batch import Batch

@@ -1,10 +1,9 @@
 """kill -9 in mid-load: every message that got its PUBACK is counted exactly once."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import pytest
 from mqtt_brokers import Publisher
@@ -14,14 +13,8 @@ pytestmark = pytest.mark.long
 
 UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838"]
 MESSAGES = 6_000
-A_SECOND = 2_000
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    with Centre(tmp_path / "data", "--no-simulate") as made:
-        made.ready()
-        yield made
+UNACKNOWLEDGED = 200
+"""So many messages are on their way whenever a disaster strikes."""
 
 
 def speeds(count: int, start: int) -> list[tuple[str, bytes]]:
@@ -35,23 +28,35 @@ def speeds(count: int, start: int) -> list[tuple[str, bytes]]:
 
 
 def publish_through(centre: Centre, disasters: dict[int, Callable[[], None]]) -> int:
-    """Publish everything at some 2,000 a second while disasters strike; returns what got its PUBACK."""
+    """Publish everything, as fast as the broker takes it, while disasters strike; returns what got its PUBACK.
+
+    Each strikes when so many messages have been published and the one before it is over; publishing goes on meanwhile.
+    """
     # All in the last part of one window of five minutes, so that it closes soon after the last of them.
     messages = speeds(MESSAGES, int(time.time()) // 300 * 300 - 80)
-    device = Publisher(centre.mqtt_port, inflight=200)
-    threads = []
-    for number, message in enumerate(messages):
-        if number in disasters:
-            threads.append(threading.Thread(target=disasters[number]))
-            threads[-1].start()
-        device.publish(*message)
-        if number % 100 == 99:
-            time.sleep(100 / A_SECOND)
-    for thread in threads:
-        thread.join()
+    device = Publisher(centre.mqtt_port, inflight=UNACKNOWLEDGED)
+    strikes: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as hand:
+        for number, message in enumerate(messages):
+            if number in disasters:
+                wait(strikes)
+                strikes.append(hand.submit(disasters[number]))
+            device.publish_paced(*message, UNACKNOWLEDGED)
+    for strike in strikes:
+        strike.result()
     device.settle(60)
     device.close()
     return device.acknowledged
+
+
+def twice(centre: Centre, name: str) -> dict[int, Callable[[], None]]:
+    """kill -9 of this child; and again, once the one that came for it works."""
+
+    def strike() -> None:
+        centre.kill_child(name)
+        centre.ready()
+
+    return dict.fromkeys((1_500, 4_000), strike)
 
 
 def assert_counted_once(centre: Centre, acknowledged: int) -> None:
@@ -72,17 +77,17 @@ def counted(centre: Centre, scopes: list[str]) -> int:
 
 
 def test_the_engine_is_killed_twice_in_mid_load(centre: Centre) -> None:
-    acknowledged = publish_through(centre, dict.fromkeys((1_500, 4_000), lambda: centre.kill_child("engine")))
+    acknowledged = publish_through(centre, twice(centre, "engine"))
     assert_counted_once(centre, acknowledged)
 
 
 def test_the_broker_is_killed_twice_in_mid_load(centre: Centre) -> None:
-    acknowledged = publish_through(centre, dict.fromkeys((1_500, 4_000), lambda: centre.kill_child("nats-server")))
+    acknowledged = publish_through(centre, twice(centre, "nats-server"))
     assert_counted_once(centre, acknowledged)
 
 
 def test_the_bridge_is_killed_twice_in_mid_load(centre: Centre) -> None:
-    acknowledged = publish_through(centre, dict.fromkeys((1_500, 4_000), lambda: centre.kill_child("bridge")))
+    acknowledged = publish_through(centre, twice(centre, "bridge"))
     assert_counted_once(centre, acknowledged)
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,16 +16,13 @@ from pathlib import Path
 
 import pytest
 from disasters import UNITS, moments
-from mqtt_brokers import Broker, Publisher, start_mosquitto
+from mqtt_brokers import SAVES_SELDOM, Broker, Publisher, start_mosquitto
 from servers import running
 from up_process import Centre
 
 pytestmark = pytest.mark.long
 
-SAVES_SELDOM = "autosave_interval 1800"
-"""Mosquitto's own default: what came since is in memory only."""
-
-A_SECOND = 400
+UNACKNOWLEDGED = 100
 SOURCES = [f"{unit}/traffic/s{number}" for unit in UNITS for number in range(2)]
 
 
@@ -35,28 +31,27 @@ class NumberedLoad:
 
     def __init__(self, port: int) -> None:
         self.sent: Counter[str] = Counter()
-        self._device = Publisher(port, inflight=100)
+        self._device = Publisher(port, inflight=UNACKNOWLEDGED)
+        self._in_turn = itertools.cycle(SOURCES)
         self._start = time.time() - 3600
 
     @property
     def acknowledged(self) -> int:
         return self._device.acknowledged
 
-    def tell(self, source: str) -> None:
+    def next_message(self, source: str) -> tuple[str, bytes]:
         number = self.sent[source]
         self.sent[source] += 1
         record = {"n": "speed", "u": "km/h", "t": round(self._start + number / 4, 2), "v": 30 + number % 40}
-        self._device.publish(f"ioc/{source}", json.dumps([record | {"seq": number}]).encode())
+        return f"ioc/{source}", json.dumps([record | {"seq": number}]).encode()
 
-    def go_on(self, seconds: float) -> None:
-        """All sources in turn, steadily, for so long."""
-        end = time.monotonic() + seconds
-        for source in itertools.cycle(SOURCES):
-            if source == SOURCES[0]:
-                if time.monotonic() > end:
-                    return
-                threading.Event().wait(len(SOURCES) / A_SECOND)
-            self.tell(source)
+    def tell(self, source: str) -> None:
+        self._device.publish(*self.next_message(source))
+
+    def go_on(self, count: int) -> None:
+        """So many messages, of all sources in turn, as fast as the broker takes them."""
+        for source in itertools.islice(self._in_turn, count):
+            self._device.publish_paced(*self.next_message(source), UNACKNOWLEDGED)
 
     def settle(self) -> int:
         """Wait for every PUBACK; returns how many messages were sent, all of them acknowledged."""
@@ -67,10 +62,11 @@ class NumberedLoad:
         self._device.close()
 
 
-@pytest.fixture(params=["saves at every change", "saves seldom"])
+@pytest.fixture(
+    params=[start_mosquitto, partial(start_mosquitto, SAVES_SELDOM)], ids=["saves at every change", "saves seldom"]
+)
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    start = start_mosquitto if request.param == "saves at every change" else partial(start_mosquitto, SAVES_SELDOM)
-    with running(start) as made:
+    with running(request.param) as made:
         yield made
 
 
@@ -86,25 +82,24 @@ def strike(centre: Centre, broker: Broker, load: NumberedLoad, chance: random.Ra
     stopped = centre.pid("bridge") if is_bridge_still else None
     if stopped is not None:
         os.kill(stopped, signal.SIGSTOP)
-    killer = threading.Timer(chance.uniform(0.2, 1.5), broker.kill)
-    killer.start()
     try:
-        load.go_on(2.0)
-        killer.join()
+        load.go_on(chance.randint(80, 600))
+        broker.kill()
+        for source in SOURCES:  # devices do not know yet
+            load.tell(source)
     finally:
         if stopped is not None:
             os.kill(stopped, signal.SIGCONT)
     broker.start()
-    load.go_on(0.5)
+    load.go_on(200)
 
 
 def until_one_comes_through(centre: Centre, load: NumberedLoad) -> None:
     """The bridge is back: a source of its own asks until a message is heard of; it numbers these too."""
+    before = centre.ask("/api/ledger")["accepted"]
 
     def heard() -> bool:
-        before = centre.ask("/api/ledger")["accepted"]
         load.tell(f"{UNITS[0]}/traffic/probe")
-        threading.Event().wait(1.0)
         return bool(centre.ask("/api/ledger")["accepted"] > before)
 
     centre.until(heard, "the bridge hears the broker")

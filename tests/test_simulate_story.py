@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from mqtt_brokers import Broker, start_nats
 from paho.mqtt.enums import CallbackAPIVersion
-from servers import HOST
+from servers import HOST, running
 
 from sensors.csv_place import shipped_place
 from sensors.toml_definitions import load_kinds
@@ -74,9 +74,8 @@ class Subscriber:
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    running = start_nats()
-    yield running
-    running.remove()
+    with running(start_nats) as made:
+        yield made
 
 
 @pytest.fixture
@@ -100,11 +99,11 @@ def ioc(*arguments: str) -> "subprocess.Popen[str]":
         "import sys; from sensors.errors import SettingsError; from simulators.commands import app\n"
         "try: app()\nexcept SettingsError as error: print(error, file=sys.stderr); sys.exit(2)"
     )
-    running = subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    STARTED.append(running)
-    return running
+    STARTED.append(started)
+    return started
 
 
 @pytest.fixture(autouse=True)
@@ -118,16 +117,16 @@ def nothing_is_left_running() -> Iterator[None]:
             left.communicate()
 
 
-def finish(running: "subprocess.Popen[str]") -> tuple[int, list[int], str]:
+def finish(started: "subprocess.Popen[str]") -> tuple[int, list[int], str]:
     """Exit code; published, acknowledged, refused, statuses; standard error."""
-    out, err = running.communicate(timeout=DEADLINE_S)
+    out, err = started.communicate(timeout=DEADLINE_S)
     report = REPORT.search(out)
-    return running.returncode, [int(number) for number in report.groups()] if report else [], err
+    return started.returncode, [int(number) for number in report.groups()] if report else [], err
 
 
 def test_a_subscriber_gets_every_message_of_the_city_to_the_byte(broker: Broker, subscriber: Subscriber) -> None:
-    running = ioc("simulate", "--mqtt", broker.url, "--from", "2026-09-07T08:00", "--hours", "0.5", "--speed", "0")
-    code, (published, acknowledged, refused, statuses), _ = finish(running)
+    started = ioc("simulate", "--mqtt", broker.url, "--from", "2026-09-07T08:00", "--hours", "0.5", "--speed", "0")
+    code, (published, acknowledged, refused, statuses), _ = finish(started)
     place, begin = shipped_place(), 1_788_742_800_000
     city = City(place, load_kinds(), load_scenario("ordinary"), load_equipment(place), 7, begin)
     expected = Counter((message.topic, message.payload) for message in city.messages(begin, begin + 1_800_000))
@@ -142,7 +141,7 @@ def test_live_goes_on_after_the_backfill_without_gap_or_overlap_until_it_is_told
     broker: Broker, subscriber: Subscriber, calm: str
 ) -> None:
     began = time.time()
-    running = ioc("simulate", "--mqtt", broker.url, "--live", "--backfill", "20m", "--round-the-clock",
+    started = ioc("simulate", "--mqtt", broker.url, "--live", "--backfill", "20m", "--round-the-clock",
                   "--scenario", calm, "--rate", "20")  # fmt: skip
 
     def is_live() -> bool:
@@ -150,8 +149,8 @@ def test_live_goes_on_after_the_backfill_without_gap_or_overlap_until_it_is_told
         return "/traffic/" in topic and b"bt" in payload and json.loads(payload)[0]["bt"] > began + 5
 
     subscriber.wait_for(is_live)
-    running.send_signal(signal.SIGTERM)
-    code, (published, acknowledged, _, _), _ = finish(running)
+    started.send_signal(signal.SIGTERM)
+    code, (published, acknowledged, _, _), _ = finish(started)
     assert (code, published) == (0, acknowledged)
     subscriber.wait_for(lambda: len(subscriber.got) >= published)
     counted: dict[str, list[int]] = defaultdict(list)
@@ -170,12 +169,12 @@ def test_live_goes_on_after_the_backfill_without_gap_or_overlap_until_it_is_told
 
 
 def test_a_broker_that_dies_under_load_costs_no_message(broker: Broker, subscriber: Subscriber, calm: str) -> None:
-    running = ioc("simulate", "--mqtt", broker.url, "--hours", "2", "--speed", "0", "--scenario", calm)
+    started = ioc("simulate", "--mqtt", broker.url, "--hours", "2", "--speed", "0", "--scenario", calm)
     for enough in (3_000, 9_000):
         subscriber.wait_for(lambda enough=enough: len(subscriber.got) >= enough)  # type: ignore[misc]
         broker.kill()
         broker.start()
-    code, (published, acknowledged, _, statuses), said = finish(running)
+    code, (published, acknowledged, _, statuses), said = finish(started)
     assert (code, published) == (0, acknowledged)
     assert "connected again" in said
     subscriber.wait_for(lambda: len(subscriber.distinct) >= published - statuses)
@@ -187,9 +186,9 @@ def test_a_series_is_fed_with_its_own_steps_and_a_finding_is_told(
 ) -> None:
     file = tmp_path / "speed_a.csv"
     file.write_text("timestamp,value\n2015-09-01 12:00,50\n2015-09-01 12:05,x\n2015-09-01 12:20,40\n")
-    running = ioc("feed", str(file), "--kind", "traffic", "--unit", "06658", "--source", "cam-9", "--shift",
+    started = ioc("feed", str(file), "--kind", "traffic", "--unit", "06658", "--source", "cam-9", "--shift",
                   "--mqtt", broker.url)  # fmt: skip
-    code, (published, acknowledged, _, statuses), said = finish(running)
+    code, (published, acknowledged, _, statuses), said = finish(started)
     assert (code, published, acknowledged, statuses) == (1, 4, 4, 2)
     assert f"{file}: dòng / line 3, cột / column value" in said
     subscriber.wait_for(lambda: len(subscriber.got) >= 4)
@@ -205,11 +204,11 @@ def test_a_feed_that_dies_is_told_offline_by_its_last_will(
 ) -> None:
     file = tmp_path / "speed_a.csv"
     file.write_text("timestamp,value\n2015-09-01 12:00,50\n2015-09-01 13:00,40\n")
-    running = ioc("feed", str(file), "--kind", "traffic", "--unit", "06658", "--source", "cam-9", "--speed", "1",
+    started = ioc("feed", str(file), "--kind", "traffic", "--unit", "06658", "--source", "cam-9", "--speed", "1",
                   "--mqtt", broker.url)  # fmt: skip
     subscriber.wait_for(lambda: bool(subscriber.messages()))
-    running.kill()
-    running.communicate()
+    started.kill()
+    started.communicate()
     subscriber.wait_for(lambda: b"offline" in subscriber.last_statuses().values())
 
 

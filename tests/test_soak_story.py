@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.long, pytest.mark.anyio]
 
 MINUTES = float(os.environ.get("IOC_SOAK_MINUTES", "2"))
 A_SECOND = 500
+TURN_S = 0.02
+"""How often the devices get their turn."""
+
 SAMPLES_MOST = 240
 SAMPLE_LEAST_S = 3.0
 KINDS = {"traffic": ("speed", "km/h", 40), "noise": ("laeq", "dB", 55)}
@@ -50,7 +53,10 @@ class Soak(NamedTuple):
 
 
 class Devices:
-    """500 devices, one message a second each, every one different; by the clock, however busy the machine."""
+    """500 devices, one message a second each for MINUTES, every one different; by the clock, however busy the machine.
+
+    `told_all` is set when they end.
+    """
 
     def __init__(self, port: int) -> None:
         units = sorted(load_all().place.units)
@@ -60,26 +66,28 @@ class Devices:
             for number in range(A_SECOND)
         ]
         self._publisher = Publisher(port, "devices", 2_000)
-        self._stop = threading.Event()
+        self.told_all = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
         started = time.monotonic()
-        told = 0
-        while not self._stop.is_set():
-            due = int((time.monotonic() - started) * A_SECOND)
-            for number in range(told, due):
-                topic, (quantity, unit, level) = self._topics[number % A_SECOND]
-                record = {"n": quantity, "u": unit, "t": time.time(), "v": level + number % 9}
-                record["seq"] = number // A_SECOND
-                self._publisher.publish(topic, json.dumps([record]).encode())
-            told = max(told, due)
-            self._stop.wait(0.02)
+        told, all_of_them = 0, int(MINUTES * 60 * A_SECOND)
+        try:
+            while told < all_of_them and not self.told_all.wait(TURN_S):
+                due = min(all_of_them, int((time.monotonic() - started) * A_SECOND))
+                for number in range(told, due):
+                    topic, (quantity, unit, level) = self._topics[number % A_SECOND]
+                    record = {"n": quantity, "u": unit, "t": time.time(), "v": level + number % 9}
+                    record["seq"] = number // A_SECOND
+                    self._publisher.publish(topic, json.dumps([record]).encode())
+                told = due
+        finally:
+            self.told_all.set()
 
     def end(self) -> tuple[int, int]:
-        """Stop; what was published and what was acknowledged."""
-        self._stop.set()
+        """What was published and what was acknowledged; ends them where they have not ended."""
+        self.told_all.set()
         self._thread.join()
         self._publisher.settle(120)
         self._publisher.close()
@@ -126,13 +134,13 @@ async def soaked(centre: Centre) -> Soak:
         devices = Devices(centre.mqtt_port)
         started = time.monotonic()
         try:
-            while (elapsed := time.monotonic() - started) < MINUTES * 60:
+            while not await anyio.to_thread.run_sync(devices.told_all.wait, every_s):
+                elapsed = time.monotonic() - started
                 seen: dict[str, float] = {name: resident_mb(pid) for name, pid in pids.items()}
                 seen |= await of_wall(devtools)
                 for name, value in seen.items():
                     samples.setdefault(name, []).append((elapsed, value))
                 assert not centre.ended()
-                await anyio.sleep(every_s - (time.monotonic() - started) % every_s)
         finally:
             published, acknowledged = await anyio.to_thread.run_sync(devices.end)
     assert pids["engine"] == centre.pid("engine"), "the engine was started again"

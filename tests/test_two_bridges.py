@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from journal_shelf import PARTITIONS, Shelf, shelf_of
 from mqtt_brokers import Broker, Publisher, start_mosquitto
 from servers import running
 from small_world import A, B, C, catalogue, nothing, senml
-from test_journal_contract import PARTITIONS, Shelf, shelf_of
 
 from sensors.batch import decode
 from sensors.journal import JournalReader, Record

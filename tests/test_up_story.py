@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,6 @@ pytestmark = pytest.mark.long
 
 UNIT = "06658"
 TOPIC = f"ioc/{UNIT}/traffic/s1"
-
-
-@pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
-    with Centre(tmp_path / "data", "--no-simulate") as made:
-        made.ready()
-        yield made
 
 
 def speed(time_s: float, value: Any = 40.0, **more: Any) -> bytes:

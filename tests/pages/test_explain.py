@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from browser import Watched, chromium, page_at
-from pages_world import DEFINITIONS, MINUTE_MS, PLACE, UNITS, World, log_in, store_in, world_of
+from browser import page_at
+from pages_world import DEFINITIONS, FIVE_MINUTES, MINUTE_MS, PLACE, UNITS, World, desk_at, store_in, world_of
 from playwright.async_api import Browser, expect
 from small_world import cloudevent, senml
 from told import Message
@@ -17,7 +17,6 @@ from sensors.system_clock import now_ms
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 UNIT, OTHER = UNITS["Bãi Cháy"], UNITS["Hà Tu"]
-FIVE_MINUTES = 5 * MINUTE_MS
 START = now_ms() // FIVE_MINUTES * FIVE_MINUTES - 4 * FIVE_MINUTES
 CLOSED = START + 2 * FIVE_MINUTES
 """The end of a window that cam-2 amended later."""
@@ -59,26 +58,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def patience() -> None:
-    expect.set_options(timeout=20_000)
-
-
-async def look_at(desk: Watched, world: World, fragment: str, query: str = "") -> None:
-    await log_in(desk)
-    await expect(desk.page.locator("#me")).to_have_text("truc-ban")
-    await desk.page.goto(f"http://{world.site.host}/desk{query}{fragment}")
-
-
 async def test_a_linked_number_is_told_from_its_value_to_its_messages(world: World, browser: Browser) -> None:
     async with page_at(browser, world.site.host, "/login") as desk:
-        await look_at(desk, world, f"#kpi/traffic_speed@{UNIT}?t={CLOSED}")
+        await desk_at(desk, world, f"/desk#kpi/traffic_speed@{UNIT}?t={CLOSED}")
         told = desk.page.locator(".explain.page")
         await expect(told.locator("h2")).to_have_text("Tốc độ trung bình của dòng xe, 5 phút · Phường Bãi Cháy")
         await expect(told.locator(".value b")).to_have_text("33,7")
@@ -102,7 +84,7 @@ async def test_a_linked_number_is_told_from_its_value_to_its_messages(world: Wor
 
 async def test_the_whole_place_leads_to_its_units_and_they_to_their_sources(world: World, browser: Browser) -> None:
     async with page_at(browser, world.site.host, "/login?lang=en") as desk:
-        await look_at(desk, world, f"#kpi/traffic_speed@{PLACE}?t={CLOSED}", "?lang=en")
+        await desk_at(desk, world, f"/desk?lang=en#kpi/traffic_speed@{PLACE}?t={CLOSED}")
         units = desk.page.locator(".shares [data-unit]")
         await expect(units).to_have_count(2)
         await units.filter(has_text="Hà Tu").locator("a").click()
@@ -118,7 +100,7 @@ async def test_the_whole_place_leads_to_its_units_and_they_to_their_sources(worl
 async def test_an_alerts_number_is_followed_back_where_the_alert_is(world: World, browser: Browser) -> None:
     alert = await world.raise_alert("wait_long", "Bãi Cháy")
     async with page_at(browser, world.site.host, "/login") as desk:
-        await look_at(desk, world, f"#alert/{alert}")
+        await desk_at(desk, world, f"/desk#alert/{alert}")
         lineage = desk.page.locator("#detail .lineage")
         await lineage.locator("> summary").click()
         await expect(lineage.locator(".again")).to_contain_text("Tính lại từ thông điệp: khớp")
@@ -134,7 +116,7 @@ async def test_an_alerts_number_is_followed_back_where_the_alert_is(world: World
 
 async def test_what_cannot_be_explained_is_said_in_words(world: World, browser: Browser) -> None:
     async with page_at(browser, world.site.host, "/login") as desk:
-        await look_at(desk, world, f"#kpi/nope@{UNIT}")
+        await desk_at(desk, world, f"/desk#kpi/nope@{UNIT}")
         await expect(desk.page.locator('[data-explained="error"]')).to_have_text("không có chỉ tiêu nope")
 
 
@@ -143,7 +125,7 @@ async def test_an_explanation_is_no_wider_than_the_screen(
     world: World, browser: Browser, width: int, height: int
 ) -> None:
     async with page_at(browser, world.site.host, "/login", width, height) as desk:
-        await look_at(desk, world, f"#kpi/traffic_speed@{PLACE}")
+        await desk_at(desk, world, f"/desk#kpi/traffic_speed@{PLACE}")
         await expect(desk.page.locator(".explain .value b")).to_be_visible()
         await desk.page.locator("details.messages > summary").click()
         assert await desk.page.evaluate("document.documentElement.scrollWidth") <= width
