@@ -92,10 +92,11 @@ class SqlStore(SqlCheckpoints):
             return [made(Command, row) for row in connection.execute(query)]
 
     def refuse_command(self, command: str, why: str) -> None:
-        """A command that cannot be carried out, with the answer to that person."""
+        """A command that cannot be carried out, with the answer to that person; not one that has been, meanwhile."""
         table = table_of(CommandTable)
+        still = (table.c.id == command) & (table.c.state == "waiting")
         with self._writing() as connection:
-            connection.execute(sa.update(table).where(table.c.id == command).values(state="refused", why=why))
+            connection.execute(sa.update(table).where(still).values(state="refused", why=why))
 
     def command_state(self, command: str) -> tuple[str, str] | None:
         """State (waiting, applied, refused) and the reason of a refusal; None for an unknown id."""

@@ -328,6 +328,8 @@ def test_a_command_waits_until_a_checkpoint_says_applied_or_it_is_refused(store:
     store.refuse_command("1", "đã đóng")
     assert store.waiting_commands() == orders[2:]
     assert [store.command_state(name) for name in ("0", "1", "x")] == [("applied", ""), ("refused", "đã đóng"), None]
+    store.refuse_command("0", "đã đóng")
+    assert store.command_state("0") == ("applied", ""), "another worker's refusal came too late"
 
 
 def test_the_same_mail_is_written_once_and_tried_again_later_when_it_fails(store: SqlStore) -> None:
