@@ -2,27 +2,28 @@
 
 A shell around `partition.Partition` and `roll_up.RollUp`. Records come from Faust agents (`faust_worker`); time
 comes from the `clock` it is given, once a beat: everything on a beat happens at one `now`, and a beat's time and the
-records in it are kept with the checkpoint, so that the same beats can be made again (`ioc replay`). If one of its
-tasks dies, the process must die (one TaskGroup): a worker whose beat has stopped must not look alive.
+records in it are kept with the checkpoint, so that the same beats can be made again (`ioc replay`). A beat does not
+hang on the database: checkpoints are written beside it (`checkpoint_writer`), and so are people's answers
+(`command_inbox`). If one of its tasks dies, the process must die (one TaskGroup): a worker whose beat has stopped must
+not look alive.
 """
 
 import asyncio
 import gc
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 import structlog
 
-from sensors.errors import CommandRefused, Unavailable
+from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.alert import Command
-from streams.beat import Counts
 from streams.catalogue import Catalogue, reach_ms
-from streams.checkpoint import ROLL_UP, BeatMark, Checkpoint, Mail, SummaryRow
-from streams.fault import WAITS_MS, What
+from streams.checkpoint import ROLL_UP, BeatMark, Mail, SummaryRow
+from streams.checkpoint_writer import CheckpointWriter
+from streams.command_inbox import CommandInbox
+from streams.held import Held, HeldRollUp
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
 from streams.partition import Beat, Partition
@@ -41,7 +42,6 @@ INTAKE_MAX = 10_000
 UNWRITTEN_MAX = 2 * INTAKE_MAX
 """Messages a partition takes in before it waits for a checkpoint, which is then due at once."""
 
-COMMAND_POLL_S = 5.0
 HOUSEKEEPING_S = 600.0
 STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
@@ -61,26 +61,6 @@ def calm_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-@dataclass
-class Held:
-    """A partition that this process owns: its state, what waits to be written, and what may then be acknowledged."""
-
-    state: Partition
-    ordinal: int
-    totals: Counts
-    checkpointed_at: int
-    waiting: Checkpoint | None = None
-    unacknowledged: deque[tuple[int, Callable[[], Awaitable[None]]]] = field(default_factory=deque)
-    taken: int = 0
-    beats: list[BeatMark] = field(default_factory=list)
-    numbered: tuple[int, int, int] = (0, 0, 0)
-    received: int = 0
-    evaluated: int = 0
-    watermark: int = 0
-    offset: int = 0
-    generation: int = 0
-
-
 class Engine:
     """Owns partitions and, where its part of the work says so, the roll-up."""
 
@@ -96,10 +76,16 @@ class Engine:
         generation: Callable[[], int] = lambda: 0,
         fenced: Callable[[int], None] = lambda partition: None,
         roll_up_wait_s: float = ROLL_UP_WAIT_S,
+        patience_s: float | None = None,
     ) -> None:
         """`received` gives the journal's next ordinals at once, as far as they are known; `is_alone`: no other worker
         exists; `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were
-        dropped because another worker had written; one that is not alone waits `roll_up_wait_s` for its own reports."""
+        dropped because another worker had written; one that is not alone waits `roll_up_wait_s` for its own reports.
+
+        A beat waits `patience_s` for the database, and goes on without it. None: as long as it takes, so that a beat
+        comes to the same however threads take their turns. That is the default: replays and tests need it, and who
+        forgets to say otherwise gets a slow wall on a slow disk, not a run that cannot be made again.
+        """
         self._catalogue = catalogue
         self._store = store
         self._live = live
@@ -110,6 +96,7 @@ class Engine:
         self._generation = generation
         self._fenced = fenced
         self._roll_up_wait_s = roll_up_wait_s
+        self._patience_s = patience_s
         # A window is told as long as it holds anything: the newest ends up to its reach after the newest reading.
         self._horizons = {
             kpi.id: catalogue.kinds[kpi.kind].lateness_s * 1000 + reach_ms(kpi) + kpi.every_s * 1000
@@ -118,25 +105,21 @@ class Engine:
         self.keeper = SnapshotKeeper(store, self._horizons)
         self._held: dict[int, Held] = {}
         self._opening: dict[int, asyncio.Lock] = {}
-        self._roll_up: RollUp | None = None
-        self._roll_up_checkpoint: Checkpoint | None = None
-        self._roll_up_at = 0
-        self._roll_up_owned_at = 0
-        self._roll_up_beats: list[BeatMark] = []
+        self._roll_up: HeldRollUp | None = None
+        self._only: Collection[int] | None = None
         self._sequence = 0
         self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
         self._reports_in = asyncio.Event()
-        self._commands: list[Command] = []
         self._mails: list[Mail] = []
         self._summaries: list[SummaryRow] = []
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
-        self._commands_done: set[str] = set()
+        self._gives_way = False
         self._backlog: dict[str, bytes | None] = {}
-        self.waits: dict[What, tuple[int, str]] = {}
-        """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
-
+        self._commands = CommandInbox(store, live, is_alone, self._wake.set)
+        self._writer = CheckpointWriter(store, clock, self._wake.set)
+        self.waits = self._writer.waits
         self.overtaken: dict[str, int] = {}
         """When each bridge was last overtaken by another (ms UTC), by its own word."""
 
@@ -177,19 +160,32 @@ class Engine:
         async with lock:
             if self._roll_up is not None:
                 return
+            # What this process is writing of its own partitions, nobody tells the roll-up again.
+            await self._writer.wait(None)
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
-            self._roll_up_owned_at = self._clock()
-            self._roll_up = RollUp(self._catalogue, recovered, self._roll_up_owned_at)
-            self._roll_up_at = recovered.at
-            await self._publish(self._all_of(self._roll_up))
+            now = self._clock()
+            self._roll_up = HeldRollUp(RollUp(self._catalogue, recovered, now), now, recovered.at)
+            await self._publish(self._all_of(self._roll_up.state))
 
     def disown(self, partition: int) -> None:
-        """Drop a partition's state without writing: its next owner recovers it from the database."""
+        """Drop a partition's state without writing: its next owner recovers it from the database.
+
+        What is being written of it is the database's affair: that owner has it, or it is fenced.
+        """
+        dropped = self._owner(partition)
         if partition == ROLL_UP:
-            self._roll_up, self._roll_up_checkpoint, self._roll_up_beats = None, None, []
+            self._roll_up = None
         elif self._held.pop(partition, None) is not None:
             log.info("partition dropped", partition=partition)
-        self._commands_done.clear()
+        if dropped is not None:
+            self._commands.forget(dropped.state)
+
+    def _owner(self, partition: int) -> Held | HeldRollUp | None:
+        return self._roll_up if partition == ROLL_UP else self._held.get(partition)
+
+    def _all(self) -> list[Held | HeldRollUp]:
+        rolling = [self._roll_up] if self._roll_up is not None else []
+        return [*self._held.values(), *rolling]
 
     def _all_of(self, state: Partition | RollUp) -> dict[str, bytes | None]:
         """The newest values and the open alerts: what a live store that has nothing is told first."""
@@ -217,7 +213,9 @@ class Engine:
             return False
         while held.state.pending >= INTAKE_MAX or held.taken >= UNWRITTEN_MAX:
             self._drained.clear()
-            self._wake.set()
+            waits_for_database = held.waiting is not None or self._writer.is_writing or self._gives_way
+            if held.state.pending >= INTAKE_MAX or not waits_for_database:
+                self._wake.set()
             await self._drained.wait()
             if self._held.get(record.partition) is not held:
                 return True
@@ -231,8 +229,8 @@ class Engine:
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
         await self.own_roll_up()
-        roll_up = self._roll_up
-        assert roll_up is not None
+        assert self._roll_up is not None
+        roll_up = self._roll_up.state
         now = self._beat_at if self._is_alone else self._clock()
         unknown = roll_up.unknown(report.partials)
         if unknown:
@@ -246,7 +244,7 @@ class Engine:
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
         calm_collector()
-        helpers = [asyncio.create_task(self._watch_commands()), asyncio.create_task(self._keep_house())]
+        helpers = [asyncio.create_task(self._commands.watch()), asyncio.create_task(self._keep_house())]
         try:
             await self._beat_until(stop, helpers)
         finally:
@@ -283,16 +281,32 @@ class Engine:
     async def beat(self, now: int, final: bool = False, only: Collection[int] | None = None) -> None:
         """One beat of everything owned, at `now` (ms UTC): commands, evaluate, tell the live store, checkpoint if due.
 
-        `only`: as if nothing else were owned than these partitions (the roll-up among them, or not).
-        What is shown before its checkpoint is committed follows from the journal alone, and is found again from there.
+        `only`: as if nothing else were owned than these partitions (the roll-up among them, or not). What is shown
+        before its checkpoint is committed follows from the journal alone, and is found again from there: so a beat goes
+        on without the database, but the `final` one.
         """
-        if not self._is_alone and now - self._beat_at > STOPPED_MS:
+        is_late = not self._is_alone and now - self._beat_at > STOPPED_MS
+        patience_s = None if final else self._patience_s
+        # Where one checkpoint follows the other, nobody else would get at SQLite: no person with a command.
+        self._gives_way = self._writer.is_writing and not final
+        if final or is_late:
+            await self._writer.wait(None)
+        await self._take_written(final)
+        if is_late:
             await self._drop_lost()
-        self._beat_at = now
-        await self._carry_out_commands(now, only)
+        self._beat_at, self._only = now, only
+        self._commands.carry_out(now, [held.state for held in self._beating()])
+        await self._commands.answer(patience_s)
+        await self._publish(await self._evaluate(now))
+        await self._write(now, final, patience_s)
+        await self._take_written(final)
+        await self._publish(dict(self._progress(now)))
+
+    async def _evaluate(self, now: int) -> dict[str, bytes | None]:
+        """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told."""
         changes: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
-        for number, held in self._beating(only):
+        for number, held in self._partitions():
             beat = held.state.evaluate(now)
             held.evaluated = held.state.next_ordinal
             held.received = max(ends.get(number, 0), held.evaluated)
@@ -304,32 +318,41 @@ class Engine:
             await self._send_report(report)
         self._drained.set()
         await self._reports_arrive()
-        if self._roll_up is not None and _is_in(only, ROLL_UP):
-            beat = self._roll_up.evaluate(now)
-            self._roll_up_beats.append(BeatMark(now, beat.offset, 0, self._sequence, self._roll_up.heard(now)))
+        if (rolling := self._rolling()) is not None:
+            beat = rolling.state.evaluate(now)
+            rolling.beats.append(BeatMark(now, beat.offset, 0, self._sequence, rolling.state.heard(now)))
             self._describe(beat, changes)
-            changes.update([entry("s:silent", **self._roll_up.silent())])
-        await self._publish(changes)
-        self._make_checkpoints(now, final, only)
-        await self._commit()
-        await self._publish(dict(self._progress(now, only)))
-        if not final:
-            await self._keep_state(now)
+            changes.update([entry("s:silent", **rolling.state.silent())])
+        return changes
 
-    def _beating(self, only: Collection[int] | None) -> list[tuple[int, Held]]:
-        return [(number, held) for number, held in sorted(self._held.items()) if _is_in(only, number)]
+    def _partitions(self) -> list[tuple[int, Held]]:
+        """Those that take part in this beat."""
+        return [(number, held) for number, held in sorted(self._held.items()) if self._is_in(number)]
 
-    async def _keep_state(self, now: int) -> None:
-        """Once an hour the state of what was written on this beat is kept; all of it as of one, where we are alone.
+    def _rolling(self) -> HeldRollUp | None:
+        """The roll-up, if it takes part in this beat."""
+        return self._roll_up if self._is_in(ROLL_UP) else None
+
+    def _beating(self) -> list[Held | HeldRollUp]:
+        """Both, the roll-up first."""
+        both = [self._rolling(), *(held for _, held in self._partitions())]
+        return [held for held in both if held is not None]
+
+    def _is_in(self, partition: int) -> bool:
+        return self._only is None or partition in self._only
+
+    async def _keep_state(self, at: int) -> None:
+        """Once an hour the state is kept of what has just been written as of `at`, before it is written again; all of
+        it as of one moment, where we are alone.
 
         Among others the roll-up's comes last: a replay lets partitions begin before it (streams.journal_replay).
         """
-        written = [number for number, held in self._held.items() if held.checkpointed_at == now]
-        if self._roll_up_at == now and self._roll_up_checkpoint is None:
-            is_last = min(now - self._roll_up_owned_at, now % SNAPSHOT_MS) >= ROLL_UP_KEPT_AFTER_MS
+        written = [number for number, held in self._held.items() if held.checkpointed_at == at]
+        if self._roll_up is not None and self._roll_up.checkpointed_at == at:
+            is_last = min(at - self._roll_up.owned_at, at % SNAPSHOT_MS) >= ROLL_UP_KEPT_AFTER_MS
             written += [ROLL_UP] if self._is_alone or is_last else []
         if written and (not self._is_alone or len(written) == len(self._held) + self.owns_roll_up):
-            await self.keeper.begin(sorted(written), now)
+            await self.keeper.begin(sorted(written), at)
 
     async def _drop_lost(self) -> None:
         """After a stop of this process: partitions that another worker has written since are not ours any more."""
@@ -339,26 +362,36 @@ class Engine:
                 log.warning("another worker has taken the partition over", partition=number)
                 self.disown(number)
 
-    def _progress(self, now: int, only: Collection[int] | None) -> Iterator[tuple[str, bytes]]:
+    def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
-        for number, held in self._beating(only):
+        for number, held in self._partitions():
             yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
 
-    def _make_checkpoints(self, now: int, final: bool, only: Collection[int] | None) -> None:
+    async def _write(self, now: int, final: bool, patience_s: float | None) -> None:
+        """Begin to write all checkpoints that wait, in one transaction, on the beat after the one before has ended."""
+        if self._writer.is_writing or self._gives_way:
+            return
+        self._make_checkpoints(now, final)
+        owned = self._all()
+        checkpoints = [held.waiting for held in owned if held.waiting is not None]
+        if checkpoints:
+            self._writer.begin(checkpoints)
+            await self._writer.wait(patience_s)
+        elif not owned:
+            self._writer.nothing_waits()
+
+    def _make_checkpoints(self, now: int, final: bool) -> None:
         """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
-        for _, held in self._beating(only):
+        for _, held in self._partitions():
             is_due = self._is_due(now, held.checkpointed_at) or held.taken >= UNWRITTEN_MAX
             if held.waiting is None and (final or is_due):
-                beats, held.beats = msgspec.msgpack.encode(held.beats), []
-                held.waiting = held.state.checkpoint(now, beats)
-        is_due = final or self._is_due(now, self._roll_up_at)
-        if self._roll_up is not None and self._roll_up_checkpoint is None and is_due and _is_in(only, ROLL_UP):
-            beats, self._roll_up_beats = msgspec.msgpack.encode(self._roll_up_beats), []
-            self._roll_up_checkpoint = self._roll_up.checkpoint(now, self._mails, self._summaries, beats)
+                held.make_checkpoint(now)
+        rolling = self._rolling()
+        if rolling is not None and rolling.waiting is None and (final or self._is_due(now, rolling.checkpointed_at)):
+            rolling.make_checkpoint(now, self._mails, self._summaries)
             self._mails, self._summaries = [], []
-            self._roll_up_at = now
 
     def _is_due(self, now: int, before: int) -> bool:
         """Every second, and all at once when an hour begins: the state that is kept then is of one moment."""
@@ -385,45 +418,33 @@ class Engine:
         for name, at in beat.overtaken.items():
             self.overtaken[name] = max(at, self.overtaken.get(name, 0))
 
-    async def _commit(self) -> None:
-        """Write every checkpoint that waits, in one transaction; those of partitions lost to others are dropped."""
-        written = {number: held for number, held in self._held.items() if held.waiting is not None}
-        checkpoints = [held.waiting for held in written.values() if held.waiting is not None]
-        if self._roll_up_checkpoint is not None:
-            checkpoints.append(self._roll_up_checkpoint)
-        if not checkpoints:
-            if not self._held and self._roll_up is None:
-                self.waits.pop("checkpoint_waits", None)  # what waited is another worker's now
-            return
-        started = self._clock()
-        since, _ = self.waits.setdefault("checkpoint_waits", (started, ""))
-        try:
-            committed = await asyncio.to_thread(self._store.commit_all, checkpoints)
-            if self._clock() - started < WAITS_MS:
-                self.waits.pop("checkpoint_waits", None)  # else the next one will be as slow: all of them are one wait
-        except Unavailable as reason:
-            self.waits["checkpoint_waits"] = since, str(reason)
-            log.warning("checkpoints wait", partitions=[one.partition for one in checkpoints], reason=str(reason))
-            return
-        for checkpoint in checkpoints:
-            if checkpoint.partition == ROLL_UP:
-                self._roll_up_checkpoint = None
-                if self._roll_up is not None:
-                    self._roll_up.committed(checkpoint.at)
-            if checkpoint.partition not in committed:
-                log.warning("fenced: another worker owns the partition", partition=checkpoint.partition)
-                self.disown(checkpoint.partition)
-                self._fenced(checkpoint.partition)
-            elif self._held.get(checkpoint.partition) is (held := written.get(checkpoint.partition)) and held:
-                await self._committed(held, checkpoint)
+    async def _take_written(self, final: bool) -> None:
+        """What has been written is acknowledged, and kept if its hour has come, but at the end; partitions lost to
+        other workers are dropped.
 
-    async def _committed(self, held: Held, checkpoint: Checkpoint) -> None:
-        held.waiting, held.taken = None, 0
-        held.ordinal, held.totals = checkpoint.ordinal, checkpoint.totals
-        held.checkpointed_at = checkpoint.at
-        held.state.committed(checkpoint.offset)
-        while held.unacknowledged and held.unacknowledged[0][0] < checkpoint.offset:
-            await held.unacknowledged.popleft()[1]()
+        A checkpoint that no longer waits is of a state that was dropped meanwhile: another may stand in its place by
+        now, which knows nothing of it.
+        """
+        written_at = 0
+        taken = self._writer.take()
+        for checkpoint, is_written in taken:
+            number, held = checkpoint.partition, self._owner(checkpoint.partition)
+            if is_written:
+                written_at = max(written_at, checkpoint.at)
+                self._commands.written(command for command, _ in checkpoint.applied)
+            if held is None or held.waiting is not checkpoint:
+                continue
+            if is_written:
+                for acknowledge in held.written(checkpoint):
+                    await acknowledge()
+            else:
+                log.warning("fenced: another worker owns the partition", partition=number)
+                self.disown(number)
+                self._fenced(number)
+        if taken:
+            self._drained.set()
+        if written_at and not final:
+            await self._keep_state(written_at)
 
     async def _publish(self, changes: dict[str, bytes | None]) -> None:
         """Tell the live store; what it cannot take now waits, newest value only."""
@@ -433,9 +454,8 @@ class Engine:
             self._sequence = await self._live.publish(dict(sorted(self._backlog.items())))
             self._backlog = {}
             if self._live.renewed():
-                states: list[Partition | RollUp] = [held.state for held in self._held.values()]
-                states += [self._roll_up] if self._roll_up is not None else []
-                self._backlog = {key: value for state in states for key, value in self._all_of(state).items()}
+                told = [self._all_of(held.state) for held in self._all()]
+                self._backlog = {key: value for state in told for key, value in state.items()}
                 log.warning("the live store has lost everything: it is told again", keys=len(self._backlog))
                 self._sequence = await self._live.publish(self._backlog)
                 self._backlog = {}
@@ -461,57 +481,11 @@ class Engine:
             except Unavailable as reason:
                 log.warning("retention waits", reason=str(reason))
 
-    async def _watch_commands(self) -> None:
-        while True:
-            try:
-                await self._live.called(COMMAND_POLL_S)
-                waiting = await asyncio.to_thread(self._store.waiting_commands)
-                known = {command.id for command in self._commands} | self._commands_done
-                fresh = [command for command in waiting if command.id not in known]
-                if fresh:
-                    self._commands += fresh
-                    self._wake.set()
-            except Unavailable as reason:
-                log.warning("commands wait", reason=str(reason))
-                await asyncio.sleep(1.0)
-
     def order(self, command: Command) -> None:
         """Carry a command out on the next beat."""
-        self._commands.append(command)
-
-    async def _carry_out_commands(self, now: int, only: Collection[int] | None) -> None:
-        """People's commands take effect on a beat, at the beat's time."""
-        commands, self._commands = self._commands, []
-        for command in commands:
-            owner = self._owner_of(command.alert, only)
-            if owner is None:
-                if self._is_alone or now - command.at > 15_000:
-                    await self._refuse(command, "Cảnh báo đã đóng / alert is closed")
-                continue
-            self._commands_done.add(command.id)
-            try:
-                owner.command(command, now)
-            except CommandRefused as refused:
-                await self._refuse(command, str(refused))
-
-    async def _refuse(self, command: Command, why: str) -> None:
-        try:
-            await asyncio.to_thread(self._store.refuse_command, command.id, why)
-        except Unavailable as reason:
-            # It still waits in the database, and is looked at again.
-            self._commands_done.discard(command.id)
-            log.warning("a refusal waits", command=command.id, reason=str(reason))
-
-    def _owner_of(self, alert: str, only: Collection[int] | None) -> Partition | RollUp | None:
-        if self._roll_up is not None and _is_in(only, ROLL_UP) and self._roll_up.has_alert(alert):
-            return self._roll_up
-        return next((held.state for _, held in self._beating(only) if held.state.has_alert(alert)), None)
+        self._commands.order(command)
 
     def queue_summary(self, summary: SummaryRow, mails: list[Mail]) -> None:
         """Write a summary and its mails with the roll-up's next checkpoint."""
         self._summaries.append(summary)
         self._mails.extend(mails)
-
-
-def _is_in(only: Collection[int] | None, partition: int) -> bool:
-    return only is None or partition in only

@@ -23,6 +23,7 @@ from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
+from streams.checkpoint_writer import PATIENCE_S
 from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
 from streams.roll_up import Report
@@ -54,7 +55,7 @@ class EmbeddedWorker:
         self._records = self._app.channel(maxsize=CHANNEL_MAX)
         self._reports = self._app.channel(maxsize=CHANNEL_MAX)
         self._ends: dict[int, int] = {}
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, self._received)
+        self.engine = Engine(catalogue, store, live, clock, self._send_report, self._received, patience_s=PATIENCE_S)
         self._agents = [
             self._app.agent(self._records, name="observe")(self._observe),
             self._app.agent(self._reports, name="roll_up")(self._roll_up),
@@ -163,7 +164,7 @@ class ClusterWorker:
         self._ends = KafkaEnds(servers, topic, self._wanted)
         self.engine = Engine(
             catalogue, store, live, clock, self._send_report, lambda: self._ends.ordinals, is_alone=False,
-            generation=self._generation, fenced=self._fenced,
+            generation=self._generation, fenced=self._fenced, patience_s=PATIENCE_S,
         )  # fmt: skip
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)

@@ -1,0 +1,77 @@
+"""What a process holds of the partitions it owns, and of the roll-up: state, what waits to be written, and what may be
+acknowledged once it is."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from streams.beat import Counts
+from streams.checkpoint import BeatMark, Checkpoint, Mail, SummaryRow
+from streams.partition import Partition
+from streams.roll_up import RollUp
+
+Acknowledge = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Held:
+    """A partition. `taken` counts the messages taken in that are not written, of which `waiting`, the checkpoint that
+    is made and not committed, covers `covered`; `unacknowledged` are records' offsets."""
+
+    state: Partition
+    ordinal: int
+    totals: Counts
+    checkpointed_at: int
+    waiting: Checkpoint | None = None
+    unacknowledged: deque[tuple[int, Acknowledge]] = field(default_factory=deque)
+    taken: int = 0
+    covered: int = 0
+    beats: list[BeatMark] = field(default_factory=list)
+    numbered: tuple[int, int, int] = (0, 0, 0)
+    received: int = 0
+    evaluated: int = 0
+    watermark: int = 0
+    offset: int = 0
+    generation: int = 0
+
+    def make_checkpoint(self, now: int) -> None:
+        """As of its last beat: what was taken in since then is not covered."""
+        beats, self.beats = msgspec.msgpack.encode(self.beats), []
+        self.waiting = self.state.checkpoint(now, beats)
+        self.covered = self.taken - self.state.pending
+
+    def written(self, checkpoint: Checkpoint) -> list[Acknowledge]:
+        """What waited has been committed; returns what may be acknowledged now."""
+        self.waiting = None
+        self.taken -= self.covered
+        self.ordinal, self.totals = checkpoint.ordinal, checkpoint.totals
+        self.checkpointed_at = checkpoint.at
+        self.state.committed(checkpoint.offset)
+        covered = []
+        while self.unacknowledged and self.unacknowledged[0][0] < checkpoint.offset:
+            covered.append(self.unacknowledged.popleft()[1])
+        return covered
+
+
+@dataclass
+class HeldRollUp:
+    """The roll-up, owned since `owned_at` (ms UTC); nothing is acknowledged for it."""
+
+    state: RollUp
+    owned_at: int
+    checkpointed_at: int
+    waiting: Checkpoint | None = None
+    beats: list[BeatMark] = field(default_factory=list)
+
+    def make_checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> None:
+        """As of its last beat."""
+        beats, self.beats = msgspec.msgpack.encode(self.beats), []
+        self.waiting = self.state.checkpoint(now, mails, summaries, beats)
+
+    def written(self, checkpoint: Checkpoint) -> list[Acknowledge]:
+        """What waited has been committed."""
+        self.waiting, self.checkpointed_at = None, checkpoint.at
+        self.state.committed(checkpoint.at)
+        return []
