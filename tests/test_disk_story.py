@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from mqtt_brokers import Publisher
 from slow_syncs import slow_syncs
 from small_disk import MB, Disk, small_disk
 from up_process import Centre
+from wall_watcher import WallWatcher
 
 pytestmark = pytest.mark.long
 
@@ -29,6 +30,7 @@ LIMITS = {"IOC_DISK_LOW_MB": str(LOW_MB), "IOC_DISK_FULL_MB": str(FULL_MB)}
 UNITS = ["06658", "06661", "06673", "06994", "07069", "06712", "06793", "06838"]
 A_SECOND = 200
 SYNC_S = 4
+STANDS_S = 2.0
 
 
 @pytest.fixture
@@ -253,12 +255,12 @@ def test_a_disk_whose_every_sync_takes_seconds_is_said_as_long_as_it_is_slow_and
 ) -> None:
     centre = plain_centre
     children = [centre.pid(name) for name in ("engine", "bridge", "nats-server")]
-    with Devices(centre.mqtt_port) as devices:
+    with Devices(centre.mqtt_port) as devices, closing(WallWatcher(centre.port)) as wall:
         centre.until(lambda: devices.device.acknowledged > 400, "messages are acknowledged")
         with slow_syncs(SYNC_S, tmp_path, *[centre.pid(name) for name in names]) as told:
             centre.until(lambda: centre.reasons() == faults, "a slow disk is told of", 30)
             assert set(centre.on_the_wall()) == faults
-            before, published, seen = syncs(told), devices.device.published, []
+            before, published, seen, since = syncs(told), devices.device.published, [], time.monotonic()
 
             def is_seen() -> bool:
                 seen.append(centre.reasons())
@@ -266,6 +268,9 @@ def test_a_disk_whose_every_sync_takes_seconds_is_said_as_long_as_it_is_slow_and
 
             centre.until(is_seen, "the slow disk goes on for more than a sync")
             assert all(one == faults for one in seen), f"told of all the time, not by fits: {seen}"
+            if "bridge" not in names:
+                stood_s = wall.stood_s(since)
+                assert stood_s < STANDS_S, "the wall moves on while each checkpoint takes seconds"
         centre.until(lambda: not centre.reasons(), "it is ready again", 60)
         assert centre.on_the_wall() == {}
         published = devices.end()

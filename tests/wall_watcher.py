@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from itertools import pairwise
 
 from gateway_client import Site, WallClient
 from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -13,7 +14,8 @@ ANSWER_S = 30.0
 
 
 class WallWatcher:
-    """Resumes where it was, as a wall's page does. `proofs`: moments (monotonic s) at which the state was proved."""
+    """Resumes where it was, as a wall's page does. `proofs`: how often the state was proved, `proved_at` (monotonic s)
+    when last; `moves`: when a figure changed (monotonic s)."""
 
     def __init__(self, port: int) -> None:
         self.proofs = 0
@@ -21,6 +23,7 @@ class WallWatcher:
         self.connections = 0
         self.resumed = 0
         self.mismatches: list[str] = []
+        self.moves: list[float] = []
         self._site = Site(port)
         self._wall: WallClient | None = None
         self._is_over = threading.Event()
@@ -30,6 +33,11 @@ class WallWatcher:
     def close(self) -> None:
         self._is_over.set()
         self._thread.join(ANSWER_S + 10)
+
+    def stood_s(self, since: float) -> float:
+        """The longest time, from `since` (monotonic s) to now, in which no figure changed."""
+        moves = [since, *(moved_at for moved_at in self.moves if moved_at > since), time.monotonic()]
+        return max(after - before for before, after in pairwise(moves))
 
     async def _hang(self) -> None:
         while not self._is_over.is_set():
@@ -49,6 +57,8 @@ class WallWatcher:
         while not self._is_over.is_set():
             frame = await wall.next()
             wall.heard.clear()
+            if frame["t"] == "d" and any(key.startswith("k:") for key in frame["d"]):
+                self.moves.append(time.monotonic())
             if frame["t"] == "meta":
                 is_resumed = False
             elif frame["t"] == "d" and is_resumed:
