@@ -154,9 +154,11 @@ class MqttBridge:
                 packer.add(read.publishes, read.received_at)
             received, now, counts = packer.held, self._clock(), self.counts()
             batches = packer.seal(now, counts)
-            if self._mine and now - heartbeat_at >= HEARTBEAT_MS:
+            if now - heartbeat_at >= HEARTBEAT_MS:
+                # The first one into all that is ours: the worker misses nobody any more who wrote there before.
+                told = self._mine[:1] if heartbeat_at else self._mine
                 heartbeat_at = now
-                batches.append(packer.heartbeat(self._mine[0], now, counts))
+                batches += [packer.heartbeat(number, now, counts) for number in told]
             if batches:
                 await self._append(packer, batches)
                 self._inbox.acknowledge(taken, client.acknowledge)

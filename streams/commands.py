@@ -12,7 +12,7 @@ from rich.markup import escape
 from sensors.errors import SettingsError
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
-from streams.disk_watch import FaultWatch, bridge_source, overtaken_source, waits_source
+from streams.disk_watch import FaultWatch, ends_source, overtaken_source, waits_source
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
 from streams.secret_file import secret_from
@@ -54,9 +54,8 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
     engine = cluster.engine
     watch = FaultWatch(
-        live, now_ms, waits_source(engine.waits), bridge_source(cluster.heard, now_ms()),
-        overtaken_source(engine.overtaken),
-    )  # fmt: skip
+        live, now_ms, waits_source(engine.waits), ends_source(cluster.ends), overtaken_source(engine.overtaken)
+    )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
