@@ -139,11 +139,12 @@ def overtaken_source(overtaken: Mapping[str, int]) -> Source:
     return look
 
 
-def broker_source(probe: MqttProbe) -> Source:
-    """The embedded broker, by what it acknowledges."""
+def broker_source(probe: MqttProbe, tells: Callable[[], bool] = lambda: True) -> Source:
+    """The broker, by what it acknowledges; of several workers that probe it, told by the one that `tells`."""
 
     def look(now: int) -> Mapping[What, Seen]:
-        return {"broker_deaf": Seen()} if probe.is_deaf(now) else {}
+        is_deaf = probe.is_deaf(now)  # which also asks
+        return {"broker_deaf": Seen()} if is_deaf and tells() else {}
 
     return look
 

@@ -1,8 +1,9 @@
-"""The cluster's faults that are no full disk: a bridge of three that dies or is slow, and a Kafka that is.
+"""The cluster's faults that are no full disk: a bridge of three that dies or is slow, a slow Kafka, a deaf broker.
 
 The city has a Mosquitto of its own, three bridges share its units, and two workers the partitions.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from disasters import suspended
 from mqtt_brokers import Broker, start_mosquitto
 from servers import Server, running
 from slow_syncs import slow_calls
+
+from streams.bridge import SILENT_MS
 
 pytestmark = pytest.mark.long
 
@@ -45,8 +48,18 @@ class Stage:
 
         return self.cluster.until(look, f"{what} is told", TOLD_S)
 
-    def is_well(self) -> None:
-        self.cluster.until(lambda: not self.cluster.reasons(), "it is ready again, and nothing is told", 90)
+    def is_well(self, for_s: float = 0.0) -> None:
+        """Return when nothing is told (any more), and has not been for so long."""
+        well_since = time.monotonic()
+
+        def look() -> bool:
+            nonlocal well_since
+            if self.cluster.reasons():
+                well_since = time.monotonic()
+                return False
+            return time.monotonic() - well_since >= for_s
+
+        self.cluster.until(look, f"it is ready again, and nothing is told for {for_s:.0f} s", 90)
         assert self.cluster.on_the_wall() == {}
 
 
@@ -63,7 +76,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         made = Stage(cluster, broker, kafka)
         made.start_bridges("1/3", "2/3", "3/3")
         for name in ("worker-1", "worker-2"):
-            cluster.start_worker(name, PARTITIONS)
+            cluster.start_worker(name, PARTITIONS, "--mqtt", broker.url)
         cluster.start_gateway(PARTITIONS)
         cluster.ready()
         made.is_well()
@@ -91,7 +104,7 @@ def standing_still_by_fits(server: Server) -> Iterator[None]:
 
     def run() -> None:
         while not is_over.wait(1.0):
-            suspended(lambda: send(19), lambda: send(18), STILL_S)
+            suspended(lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT), STILL_S)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -105,6 +118,16 @@ def standing_still_by_fits(server: Server) -> Iterator[None]:
 def test_a_kafka_that_stands_still_by_fits_is_told_as_a_slow_journal(stage: Stage) -> None:
     with standing_still_by_fits(stage.kafka):
         stage.told("journal_slow")
+    stage.is_well()
+
+
+def test_a_broker_of_the_city_that_stands_still_is_told_and_no_bridge_is_blamed(stage: Stage) -> None:
+    stage.broker.process.send_signal(signal.SIGSTOP)
+    try:
+        stage.told("broker_deaf")
+        assert stage.cluster.reasons() == {"broker_deaf"}
+    finally:
+        stage.broker.process.send_signal(signal.SIGCONT)
     stage.is_well()
 
 
@@ -122,4 +145,4 @@ def test_a_dead_bridge_of_three_is_told_by_its_name_until_others_have_taken_its_
     for name in ("bridge-1", "bridge-3"):
         assert cluster.leave(name) == 0
     stage.start_bridges("1/2", "2/2")
-    stage.is_well()
+    stage.is_well(for_s=SILENT_MS / 1000 + 5)
