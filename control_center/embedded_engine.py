@@ -56,8 +56,9 @@ async def give_memory_back() -> None:
 def _probe(settings: EngineSettings) -> MqttProbe | None:
     if not settings.mqtt:
         return None
-    name = f"ioc-probe-{secrets.token_hex(6)}"
-    return MqttProbe(MqttAddress.parse(settings.mqtt), now_ms, name, is_ours=settings.broker_log is not None)
+    is_ours = settings.broker_log is not None
+    name = "ioc-probe" if is_ours else f"ioc-probe-{secrets.token_hex(6)}"
+    return MqttProbe(MqttAddress.parse(settings.mqtt), now_ms, name, is_ours)
 
 
 async def run_engine(settings: EngineSettings) -> None:

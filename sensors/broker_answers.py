@@ -8,14 +8,15 @@ Our own broker must give the better answer. Of a city's broker we do not know wh
 do; many acknowledge what they then drop in silence. So a city's broker **must go on giving the best answer that it has
 given so far**. One that has let the probe in and never answered it is not judged, nor is one that refuses the probe in
 words, or by closing the connection every time it is asked (Mosquitto 2.0.11 does, though it acknowledges): none of
-these is deaf. One that lets nobody in is.
+these is deaf. One that lets nobody in is, and one that closes connections after it has kept one while it was asked:
+NATS with a full disk does.
 """
 
 from typing import Literal
 
 DEAF_MS = 12_000
 CLOSED_MAX = 3
-"""Connections in a row that did not outlive a question by the next one: a broker that fails ends one, a rule all."""
+"""Connections that ended between a question and the next, before one ever outlived that."""
 
 
 class Answers:
@@ -26,7 +27,8 @@ class Answers:
         self._is_ours = is_ours
         self._best: Literal["none", "acknowledged", "returned"] = "returned" if is_ours else "none"
         self._answered_at = now
-        self._is_connected = self._is_asked = False
+        self._accepted_at: int | None = None
+        self._is_connected = self._is_asked = self._has_kept = False
         self._closed = 0
         self.refusal = ""
         """Why a city's broker is not asked any more."""
@@ -34,12 +36,13 @@ class Answers:
     def accepted(self, now: int) -> None:
         """A connection was accepted."""
         self._is_connected, self._is_asked = True, False
+        if self._accepted_at is None:
+            self._accepted_at = now
         self._count("none", now)
 
     def asked(self) -> None:
         """A question goes out."""
-        if self._is_asked:
-            self._closed = 0
+        self._has_kept = self._has_kept or self._is_asked
         self._is_asked = True
 
     def refused(self, reason: str) -> None:
@@ -53,7 +56,7 @@ class Answers:
             return
         self._is_connected = False
         self._count("none", now)
-        self._closed += self._is_asked
+        self._closed += self._is_asked and not self._has_kept
         if self._closed >= CLOSED_MAX:
             self.refused("it closes the connection when it is asked")
 
@@ -76,9 +79,9 @@ class Answers:
         return is_judged and now - self._answered_at > DEAF_MS
 
     def is_unknown(self, now: int) -> bool:
-        """Whether it has let the probe in and not answered for DEAF_MS, as it never has: that is not judged."""
-        is_silent = self._is_connected and now - self._answered_at > DEAF_MS
-        return self._best == "none" and is_silent and not self.refusal
+        """Whether it has let the probe in DEAF_MS ago and never answered: that is not judged."""
+        is_asked_in_vain = self._best == "none" and self._accepted_at is not None and now - self._accepted_at > DEAF_MS
+        return is_asked_in_vain and not self.refusal
 
     def _count(self, answer: Literal["none", "acknowledged", "returned"], now: int) -> None:
         order = ("none", "acknowledged", "returned")

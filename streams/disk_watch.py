@@ -115,16 +115,18 @@ def journal_source(newest: Callable[[], Mapping[int, Record]], started: int) -> 
 def ends_source(ends: KafkaEnds) -> Source:
     """A cluster's journal, as its ends were looked at last; nothing on a worker that does not judge the bridges.
 
-    While Kafka does not answer, nobody can tell whether it is a bridge that says nothing.
+    While Kafka does not answer, nobody can tell whether it is the bridges that say nothing: none is named then.
     """
 
     def look(now: int) -> Mapping[What, Seen]:
         if ends.bridges is None:
             return {}
-        if ends.is_away:
-            return {"bridge_silent": Seen()} if ends.bridges.is_unheard(now) else {}
-        slow: dict[What, Seen] = {"journal_slow": Seen()} if ends.is_slow else {}
-        return slow | _told_of(ends.bridges, now)
+        told = {} if ends.is_away else _told_of(ends.bridges, now)
+        if ends.is_slow and not ends.is_away:
+            told.setdefault("journal_slow", Seen())
+        if (ends.is_slow or ends.is_away) and ends.bridges.is_unheard(now):
+            told["bridge_silent"] = Seen()
+        return told
 
     return look
 

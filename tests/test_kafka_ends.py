@@ -270,7 +270,7 @@ async def test_a_kafka_that_stands_still_for_seconds_is_a_slow_journal_and_a_wor
     own_kafka: Server,
 ) -> None:
     shelf = KafkaShelf(own_kafka.address)
-    await (await shelf.writer()).append([heartbeat(0, "one", NOON)])
+    await (await shelf.writer()).append([heartbeat(0, "one", NOON), heartbeat(1, "two", NOON)])
     ends = ends_of(shelf, judges=lambda: True)
     look = ends_source(ends)
     await ends.look()
@@ -282,12 +282,14 @@ async def test_a_kafka_that_stands_still_for_seconds_is_a_slow_journal_and_a_wor
             while not ends.is_slow:
                 await asyncio.sleep(0.05)
         assert look(NOON) == {"journal_slow": Seen()}
+        assert look(NOON + SILENT_MS + 1) == {"journal_slow": Seen(), "bridge_silent": Seen()}, "and no bridge by name"
     finally:
         own_kafka.process.send_signal(signal.SIGCONT)
     await looking
     assert look(NOON) == {"journal_slow": Seen()}, "until a look is answered quickly"
     await ends.look()
     assert look(NOON) == {}
+    assert look(NOON + SILENT_MS + 1) == {"bridge_silent": Seen("one, two", "one, two")}
     looking = asyncio.create_task(ends.look())
     await asyncio.sleep(0)
     threading.Event().wait(SLOW_MS / 1000 + 1)  # nothing else runs here meanwhile

@@ -69,7 +69,10 @@ def test_a_citys_broker_that_refuses_the_probe_is_not_deaf_and_our_own_cannot_re
     assert (ours.refusal, ours.is_deaf(LATER)) == ("", True)
 
 
-def test_a_broker_that_closes_the_connection_every_time_it_is_asked_refuses_and_one_that_failed_once_does_not() -> None:
+@pytest.mark.parametrize("has_kept", [False, True])
+def test_a_broker_that_closes_every_connection_when_it_is_asked_refuses_and_one_that_has_kept_one_is_deaf(
+    has_kept: bool,
+) -> None:
     answers = Answers(NOW, is_ours=False)
 
     def connections(count: int, questions: int) -> None:
@@ -83,10 +86,12 @@ def test_a_broker_that_closes_the_connection_every_time_it_is_asked_refuses_and_
             answers.closed(NOW)  # as of a connection that was never accepted
 
     connections(CLOSED_MAX - 1, questions=1)
-    connections(CLOSED_MAX, questions=2)
     connections(CLOSED_MAX, questions=0)
-    connections(CLOSED_MAX - 1, questions=1)
-    assert answers.refusal
+    if has_kept:
+        connections(1, questions=2)
+    connections(1, questions=1)
+    assert bool(answers.refusal) is not has_kept
+    assert answers.is_deaf(LATER) is has_kept
 
 
 # Real brokers
