@@ -124,7 +124,7 @@ def test_a_bridge_is_late_until_a_record_of_its_own_is_quick_and_not_when_it_say
 def test_what_was_sealed_before_the_start_is_late_for_nobody() -> None:
     bridges = Bridges(NOW)
     bridges.hear({}, NOW)
-    bridges.hear({0: Word("one", NOW - 1), 1: Word("two", NOW + 1)}, NOW + 5 * SECOND)
+    bridges.hear({0: Word("one", NOW - 3 * SECOND), 1: Word("two", NOW + 1)}, NOW + 5 * SECOND)
     assert bridges.late(NOW + 5 * SECOND) == []
     bridges.hear({1: Word("two", NOW + 2)}, NOW + 6 * SECOND)
     assert bridges.late(NOW + 6 * SECOND) == ["two"]
