@@ -82,12 +82,12 @@ def _children(
         await prepared()
         await port_answers(HOST, port)
 
-    engine = [*python, "engine", "--data", str(data), "--port", str(port)]
+    engine = [*python, "engine", "--data", str(data), "--port", str(port), "--mqtt", url]
     if mqtt is None:
         config = nats_broker.write_config(data / "broker", mqtt_port)
         broker_log = data / "broker.log"
         children.append(Child(BROKER, nats_broker.command(config), broker_log, broker_may_start))
-        engine += ["--broker-log", str(broker_log), "--mqtt-port", str(mqtt_port)]
+        engine += ["--broker-log", str(broker_log)]
     children.append(Child("engine", engine, data / "engine.log", prepared, FRUGAL, warms_up=True))
     journal = EngineSettings(data, HOST, port).journal
     bridge = [*python, "bridge", "--mqtt", url, "--journal", f"sqlite:///{journal}", "--partitions", str(PARTITIONS)]

@@ -18,10 +18,11 @@ import uvicorn
 
 from control_center.broker_log_tail import follow_refusals
 from control_center.embedded_processor import process
-from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import PARTITIONS, EngineSettings
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from sensors.disk_room import DiskGauge, limits_of
+from sensors.mqtt_bridge import MqttAddress
 from sensors.mqtt_probe import MqttProbe
 from sensors.system_clock import now_ms
 from streams.disk_watch import FaultWatch, broker_source, disk_source
@@ -52,13 +53,21 @@ async def give_memory_back() -> None:
             await asyncio.to_thread(ctypes.CDLL(None).malloc_trim, 0)
 
 
+def _probe(settings: EngineSettings) -> MqttProbe | None:
+    if not settings.mqtt:
+        return None
+    is_ours = settings.broker_log is not None
+    name = "ioc-probe" if is_ours else f"ioc-probe-{secrets.token_hex(6)}"
+    return MqttProbe(MqttAddress.parse(settings.mqtt), now_ms, name, is_ours)
+
+
 async def run_engine(settings: EngineSettings) -> None:
     """Run until SIGTERM or SIGINT; raises the first failure of any part."""
     definitions = load_all(settings.overlay)
     store = SqlStore(settings.database)  # `ioc up` has brought its tables up to date before it started us
     live = MemoryLive(secrets.token_hex(8))
     watch = FaultWatch(live, now_ms, disk_source(DiskGauge(settings.data, limits_of())))
-    probe = MqttProbe(HOST, settings.mqtt_port, now_ms) if settings.mqtt_port is not None else None
+    probe = _probe(settings)
     if probe is not None:
         watch.sources.append(broker_source(probe))
         probe.start()

@@ -13,7 +13,7 @@ import structlog
 from sensors.errors import Unavailable
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
-from streams.disk_watch import FaultWatch, bridge_source, journal_source, overtaken_source, waits_source
+from streams.disk_watch import FaultWatch, journal_source, overtaken_source, waits_source
 from streams.fault import What
 from streams.faust_worker import EmbeddedWorker
 from streams.live import LiveStore
@@ -35,10 +35,9 @@ async def process(
         return
     catalogue = compile_catalogue(definitions.place, definitions.kinds, definitions.kpis, definitions.rules)
     worker = EmbeddedWorker(catalogue, store, live, journal, clock)
-    engine, started = worker.engine, clock()
+    engine = worker.engine
     watch.sources += [
-        waits_source(engine.waits), bridge_source(journal.newest, started), journal_source(journal.newest, started),
-        overtaken_source(engine.overtaken),
+        waits_source(engine.waits), journal_source(journal.newest, clock()), overtaken_source(engine.overtaken),
     ]  # fmt: skip
     tasks = [
         asyncio.create_task(worker.run(stop)),

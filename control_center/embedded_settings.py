@@ -12,7 +12,7 @@ FIRST_OPERATOR = "truc-ban"
 class EngineSettings:
     """`data` is the data folder; `overlay` the city's own definitions; `broker_log` the embedded broker's log.
 
-    `mqtt_port` is the embedded broker's, None where the city has its own.
+    `mqtt` is the broker's address; with a `broker_log`, the broker is the embedded one.
     """
 
     data: Path
@@ -20,7 +20,7 @@ class EngineSettings:
     port: int = 8080
     overlay: Path | None = None
     broker_log: Path | None = None
-    mqtt_port: int | None = None
+    mqtt: str = ""
 
     @property
     def journal(self) -> Path:

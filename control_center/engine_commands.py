@@ -16,11 +16,11 @@ def engine(
     data: Annotated[Path, typer.Option("--data")],
     port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
     broker_log: Annotated[Path | None, typer.Option("--broker-log")] = None,
-    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port")] = None,
+    mqtt: Annotated[str, typer.Option("--mqtt")] = "",
 ) -> None:
     """The engine process of `ioc up`."""
     import uvloop
 
     overlay = data / "definitions"
-    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt_port)
+    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt)
     uvloop.run(run_engine(settings))

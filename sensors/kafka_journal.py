@@ -20,7 +20,7 @@ That is why a heartbeat, too, is Overtaken here: those of a bridge that the brok
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -269,6 +269,15 @@ class KafkaJournalReader:
                 ends = await self._consumer.end_offsets(self._consumer.assignment())
         return {place.partition: end for place, end in ends.items()}
 
+    async def newest(self, ends: Mapping[int, int]) -> dict[int, Record]:
+        """The last record before each of these ends, by partition; of one that has expired, none."""
+        async with self._turn:
+            with translated(self._servers):
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._newest(
+                        {TopicPartition(self._topic, number): end for number, end in ends.items()}
+                    )
+
     async def close(self) -> None:
         """Close the connections; closing twice does nothing."""
         await self._consumer.stop()
@@ -290,6 +299,22 @@ class KafkaJournalReader:
             found = await self._consumer.getmany(place, timeout_ms=1_000, max_records=wanted - len(records))
             records += [Record(place.partition, record.offset, record.value) for record in found.get(place, [])]
         self._position = (place.partition, records[-1].offset + 1)
+        return records
+
+    async def _newest(self, ends: Mapping[TopicPartition, int]) -> dict[int, Record]:
+        """All at once: the broker would let each fetch wait for the one before."""
+        firsts = await self._consumer.beginning_offsets(list(ends))
+        waiting = {place: end - 1 for place, end in ends.items() if end > firsts[place]}
+        self._position = None
+        self._consumer.pause(*self._consumer.assignment())
+        for place, offset in waiting.items():
+            self._consumer.seek(place, offset)
+        self._consumer.resume(*waiting)
+        records: dict[int, Record] = {}
+        while len(records) < len(waiting):
+            for place, found in (await self._consumer.getmany(*waiting, timeout_ms=1_000)).items():
+                records.setdefault(place.partition, Record(place.partition, found[0].offset, found[0].value))
+        self._consumer.pause(*waiting)
         return records
 
 

@@ -72,6 +72,13 @@ class MqttAddress(NamedTuple):
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(parts.hostname, port or (8883 if is_tls else 1883), user, password, is_tls)
 
+    def give(self, client: mqtt.Client) -> None:
+        """Give a client its login and TLS."""
+        if self.user:
+            client.username_pw_set(self.user, self.password or None)
+        if self.is_tls:
+            client.tls_set_context(ssl.create_default_context())
+
 
 class MqttBridge:
     """One bridge, share `share` of `shares` (from 1); `units` are subscribed to one by one where there are several.
@@ -154,9 +161,11 @@ class MqttBridge:
                 packer.add(read.publishes, read.received_at)
             received, now, counts = packer.held, self._clock(), self.counts()
             batches = packer.seal(now, counts)
-            if self._mine and now - heartbeat_at >= HEARTBEAT_MS:
+            if now - heartbeat_at >= HEARTBEAT_MS:
+                # The first one into all that is ours: the worker misses nobody any more who wrote there before.
+                told = self._mine[:1] if heartbeat_at else self._mine
                 heartbeat_at = now
-                batches.append(packer.heartbeat(self._mine[0], now, counts))
+                batches += [packer.heartbeat(number, now, counts) for number in told]
             if batches:
                 await self._append(packer, batches)
                 self._inbox.acknowledge(taken, client.acknowledge)
@@ -218,10 +227,7 @@ class MqttBridge:
 
     def _client(self) -> PlainClient:
         client = self._client_type(self._client_id, self._is_five, self._on_publishes)
-        if self._address.user:
-            client.username_pw_set(self._address.user, self._address.password or None)
-        if self._address.is_tls:
-            client.tls_set_context(ssl.create_default_context())
+        self._address.give(client)
         client.will_set(self.status_topic, b"offline", 1, True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect

@@ -146,13 +146,16 @@ class SqliteJournal:
         with _translated(self._path):
             return dict(self._glance.execute("SELECT partition, next_ordinal FROM tail"))
 
-    def newest(self) -> int | None:
-        """When the newest record was sealed (ms UTC), at once and without a thread; None while there is none."""
-        query = "SELECT sealed_at FROM record WHERE position < ? ORDER BY position DESC LIMIT 1"
+    def newest(self) -> dict[int, Record]:
+        """The last record of every partition that has one, at once and without a thread."""
+        query = "SELECT batch FROM record WHERE position = ?"
+        found = {}
         with _translated(self._path):
-            partitions = [row[0] for row in self._glance.execute("SELECT partition FROM tail")]
-            rows = [self._glance.execute(query, (_position(number + 1, 0),)).fetchone() for number in partitions]
-        return max((row[0] for row in rows if row is not None), default=None)
+            for number, end in self._glance.execute("SELECT partition, next_offset FROM tail").fetchall():
+                row = self._glance.execute(query, (_position(number, end - 1),)).fetchone() if end else None
+                if row is not None:
+                    found[number] = Record(number, end - 1, row[0])
+        return found
 
     async def read(self, partition: int, offset: int, limit: int = 100) -> list[Record]:
         """Up to `limit` records from `offset` on; asking again when nothing was written since costs some 10 µs."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import uuid
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from sensors.errors import SettingsError
+from sensors.mqtt_bridge import MqttAddress
+from sensors.mqtt_probe import MqttProbe
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
-from streams.disk_watch import FaultWatch, bridge_source, overtaken_source, waits_source
+from streams.disk_watch import FaultWatch, broker_source, ends_source, overtaken_source, waits_source
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
 from streams.secret_file import secret_from
@@ -36,16 +39,22 @@ def worker(
     database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL (PostgreSQL).")],
     redis: Annotated[str, typer.Option("--redis", envvar="IOC_REDIS", help="Redis URL of the live store.")],
     partitions: Annotated[int, typer.Option("--partitions", help="Partitions of the journal.")] = 8,
+    mqtt: Annotated[
+        str, typer.Option("--mqtt", envvar="IOC_MQTT", help="The bridge's MQTT broker, to be probed; nothing is read.")
+    ] = "",
     definitions: OverlayOption = None,
 ) -> None:
     """Một tiến trình xử lý của cụm / one worker of the cluster: Faust agents on Kafka, checkpoints in SQL."""
     import uvloop
 
     url, live = secret_from(database, "IOC_DATABASE_PASSWORD"), secret_from(redis, "IOC_REDIS_PASSWORD")
-    uvloop.run(_work(kafka, url, live, partitions, definitions))
+    broker = MqttAddress.parse(mqtt) if mqtt else None
+    uvloop.run(_work(kafka, url, live, partitions, broker, definitions))
 
 
-async def _work(kafka: str, database: str, redis: str, partitions: int, overlay: Path | None) -> None:
+async def _work(
+    kafka: str, database: str, redis: str, partitions: int, broker: MqttAddress | None, overlay: Path | None
+) -> None:
     loaded = load_all(overlay)
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
     store = SqlStore(database)
@@ -54,9 +63,12 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
     engine = cluster.engine
     watch = FaultWatch(
-        live, now_ms, waits_source(engine.waits), bridge_source(cluster.heard, now_ms()),
-        overtaken_source(engine.overtaken),
-    )  # fmt: skip
+        live, now_ms, waits_source(engine.waits), ends_source(cluster.ends), overtaken_source(engine.overtaken)
+    )
+    if broker is not None:
+        probe = MqttProbe(broker, now_ms, f"ioc-probe-{uuid.uuid4().hex[:12]}", is_ours=False)
+        watch.sources.append(broker_source(probe, lambda: engine.owns_roll_up))
+        probe.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

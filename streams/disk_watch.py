@@ -5,23 +5,21 @@ written first. What a look finds is asked of `sources`: functions of the time th
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from sensors.disk_room import DiskGauge
 from sensors.errors import Unavailable
+from sensors.journal import Record
 from sensors.mqtt_probe import MqttProbe
 from sensors.room import RESUME_FACTOR
+from streams.bridge import Bridges, words
 from streams.fault import WAITS_MS, Fault, Seen, What, changes, fold
+from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
 
 LOOK_S = 1.0
-BRIDGE_SILENT_MS = 10_000
-SLOW_MS = 2_000
-"""A heartbeat a second is at most a little over a second old when it is first seen; the rest is the journal's."""
-
 OVERTAKEN_MS = 300_000
 """So long is told that a bridge was overtaken: it happens in an instant, and somebody must see it."""
 
@@ -95,37 +93,40 @@ def waits_source(waiting: Mapping[What, tuple[int, str]]) -> Source:
     return look
 
 
-def bridge_source(newest: Callable[[], int | None], started: int) -> Source:
-    """The journal itself, whose newest record is at most a heartbeat old; `newest` gives its time in ms UTC.
+def journal_source(newest: Callable[[], Mapping[int, Record]], started: int) -> Source:
+    """An embedded journal, asked for its last records at every look: which bridges are missed, and whose are late.
 
     Not the heartbeats that the engine has read: while it catches up, those are old.
     """
+    bridges, known = Bridges(started), dict[int, Record]()
 
     def look(now: int) -> Mapping[What, Seen]:
         try:
-            heard = newest()
+            records = newest()
         except Unavailable as reason:
             return {"journal_waits": Seen(detail=str(reason))}
-        silent_ms = now - max(heard or 0, started)
-        return {"bridge_silent": Seen()} if silent_ms > BRIDGE_SILENT_MS else {}
+        bridges.hear(words({number: one for number, one in records.items() if known.get(number) != one}), now)
+        known.update(records)
+        return _told_of(bridges, now)
 
     return look
 
 
-def journal_source(newest: Callable[[], int | None], started: int) -> Source:
-    """How old the journal's newest record is when it is first seen: what a slow disk's sync took is in that.
+def ends_source(ends: KafkaEnds) -> Source:
+    """A cluster's journal, as its ends were looked at last; nothing on a worker that does not judge the bridges.
 
-    Slow until a record is young again. What was sealed before `started` (ms UTC) is not judged.
+    While Kafka does not answer, nobody can tell whether it is the bridges that say nothing: none is named then.
     """
-    judged, is_slow = started, False
 
     def look(now: int) -> Mapping[What, Seen]:
-        nonlocal judged, is_slow
-        with contextlib.suppress(Unavailable):  # `bridge_source` tells it
-            heard = newest() or 0
-            if heard > judged:
-                judged, is_slow = heard, now - heard >= SLOW_MS
-        return {"journal_slow": Seen()} if is_slow else {}
+        if ends.bridges is None:
+            return {}
+        told = {} if ends.is_away else _told_of(ends.bridges, now)
+        if ends.is_slow and not ends.is_away:
+            told.setdefault("journal_slow", Seen())
+        if (ends.is_slow or ends.is_away) and ends.bridges.is_unheard(now):
+            told["bridge_silent"] = Seen()
+        return told
 
     return look
 
@@ -140,13 +141,30 @@ def overtaken_source(overtaken: Mapping[str, int]) -> Source:
     return look
 
 
-def broker_source(probe: MqttProbe) -> Source:
-    """The embedded broker, by what it acknowledges."""
+def broker_source(probe: MqttProbe, tells: Callable[[], bool] = lambda: True) -> Source:
+    """The broker, by what it acknowledges; of several workers that probe it, told by the one that `tells`."""
 
     def look(now: int) -> Mapping[What, Seen]:
-        return {"broker_deaf": Seen()} if probe.is_deaf(now) else {}
+        is_deaf = probe.is_deaf(now)  # which also asks
+        return {"broker_deaf": Seen()} if is_deaf and tells() else {}
 
     return look
+
+
+def _told_of(bridges: Bridges, now: int) -> dict[What, Seen]:
+    """By name where there are several."""
+    missed, late = bridges.missed(now), bridges.late(now)
+    told: dict[What, Seen] = {}
+    if missed or bridges.is_unheard(now):
+        told["bridge_silent"] = _named(missed, bridges)
+    if late:
+        told["journal_slow"] = _named(late, bridges)
+    return told
+
+
+def _named(names: Sequence[str], bridges: Bridges) -> Seen:
+    told = ", ".join(names) if len(bridges.names) > 1 else ""
+    return Seen(told, told)
 
 
 def _left(free: int, needed: int) -> Seen:

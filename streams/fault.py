@@ -11,7 +11,7 @@ import msgspec
 
 What = Literal[
     "disk_full",         # nothing more is journaled or acknowledged until there is room
-    "broker_deaf",       # the embedded broker does not acknowledge what is published to it
+    "broker_deaf",       # the MQTT broker does not acknowledge what is published to it, or lets nobody in
     "journal_waits",     # the engine cannot open or read the journal
     "journal_slow",      # what the bridge journals is kept seconds later, and acknowledged as late
     "checkpoint_waits",  # the database does not take checkpoints: figures are live, and not kept

@@ -35,10 +35,6 @@ CHANNEL_MAX = 64
 TRIM_S = 600.0
 REPORTS_TOPIC = "ioc.partials"
 CATCH_UP_S = 1.0
-HEARTBEATS = 0
-"""The first bridge, or the only one, tells this partition every second that it is there."""
-
-
 log = structlog.get_logger("worker")
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 
@@ -161,47 +157,25 @@ class ClusterWorker:
         )
         self._batches = self.app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._reports = self.app.topic(REPORTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes)
-        self._ends = KafkaEnds(servers, topic, self._wanted)
         self.engine = Engine(
-            catalogue, store, live, clock, self._send_report, lambda: self._ends.ordinals, is_alone=False,
+            catalogue, store, live, clock, self._send_report, lambda: self.ends.ordinals, is_alone=False,
             generation=self._generation, fenced=self._fenced, patience_s=PATIENCE_S,
         )  # fmt: skip
+        self.ends = KafkaEnds(servers, topic, self._wanted, lambda: self.engine.owns_roll_up, clock, self.engine.waits)
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.on_partitions_assigned.connect(self._assigned)
         self._topic = topic
         self._clock = clock
-        self._heard_at = clock()
-        self._is_taking = False
         self._behind: dict[Any, int | None] = {}
-
-    def heard(self) -> int:
-        """When the journal last told of the first bridge, by this worker's clock (ms UTC).
-
-        Now, while another worker reads that partition, or this one is not waiting for a record but for its database.
-        """
-        is_listening = HEARTBEATS in self.engine.owned and not self._is_taking
-        return self._heard_at if is_listening else self._clock()
 
     async def _observe(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            started = self._clock()
-            self._is_taking = True
-            try:
-                await self._take(event)
-            finally:
-                self._is_taking = False
-            ended = self._clock()
-            # What the database took is nobody's silence.
-            listened_to = min(self._heard_at + ended - started, ended)
-            self._heard_at = ended if event.message.partition == HEARTBEATS else listened_to
-
-    async def _take(self, event: Any) -> None:
-        message = event.message
-        record = Record(message.partition, message.offset, event.value)
-        if not await self.engine.observe(record, _acknowledging(event)):
-            await self._go_back(message.tp)
+            message = event.message
+            record = Record(message.partition, message.offset, event.value)
+            if not await self.engine.observe(record, _acknowledging(event)):
+                await self._go_back(message.tp)
 
     async def _go_back(self, place: Any) -> None:
         """Have Kafka tell again from where the partition stands: what is between was lost on the way to us.
@@ -257,7 +231,6 @@ class ClusterWorker:
 
     async def _assigned(self, app: Any, assigned: set[Any], **_: Any) -> None:
         self._drop(assigned)
-        self._heard_at = self._clock()
         for place in assigned:
             if place.topic == self._topic:
                 await self.engine.own(place.partition)
@@ -283,7 +256,7 @@ class ClusterWorker:
         await self.app.start()
         beats = asyncio.create_task(self.engine.run(stop))
         catch_up = asyncio.create_task(self._catch_up())
-        ends = asyncio.create_task(self._ends.run())
+        ends = asyncio.create_task(self.ends.run())
         crashed = asyncio.create_task(self.app.wait_until_stopped())
         try:
             done, _ = await asyncio.wait({beats, crashed, catch_up, ends}, return_when=asyncio.FIRST_COMPLETED)

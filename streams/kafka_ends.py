@@ -1,49 +1,84 @@
-"""Where the numbering of a cluster's journal ends: what Kafka holds for a worker that has not read it yet.
+"""What Kafka holds at the end of a cluster's journal: how far it goes beyond what a worker has read, and who writes.
 
-    the offsets that the worker wants, the topic's ends ──▶ where it is behind, the last records ──▶ their ordinals
+    the topic's ends ──▶ where the worker is behind, the last records ──▶ their ordinals
+                     ──▶ on the one worker that judges: where there is news, the last record ──▶ streams.bridge
 
-It looks every few seconds, beside the beats, which only ask what is known. Of a partition that is read to its end
-nothing is fetched, for there the worker's own count says it all; of another one the last records that neither the
+It looks every second, beside the beats, which only ask what is known. Of a partition that is read to its end nothing is
+fetched for its ordinals, for there the worker's own count says it all; of another one the last records that neither the
 worker nor an earlier look has had, TAIL at most (`sensors.kafka_journal` says why the highest ordinal is among so
 many). What is known never goes back, and stays while Kafka does not answer.
+
+The bridges are judged by one worker for all partitions, the one that has the roll-up: a bridge that is heard in one
+partition may have said nothing in others for hours, and what several workers say of one fault they would delete for
+each other.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from typing import Any, TypeVar
 
 import structlog
 
 from sensors.batch import journaled
 from sensors.errors import Unavailable
 from sensors.kafka_journal import TAIL, KafkaJournalReader
+from streams.bridge import Bridges, words
+from streams.fault import What
 
-LOOK_S = 2.0
-WAIT_S_MAX = 30.0
+LOOK_S = 1.0
+WAIT_S_MAX = 5.0
+SLOW_MS = 2_000
+LISTEN_MS = 100
+_T = TypeVar("_T")
 log = structlog.get_logger("worker")
 
 
 class KafkaEnds:
-    """`ordinals` has, for every partition looked at, the ordinal that its next message gets, some seconds old."""
+    """`ordinals` has, for every partition looked at, the ordinal that its next message gets, a second or so old.
 
-    def __init__(self, servers: str, topic: str, wanted: Callable[[], Mapping[int, int]]) -> None:
-        """`wanted` gives the next offset of every partition that is the worker's now."""
+    `bridges` is what is known of those that write, None where another worker judges them; `is_slow`: Kafka took
+    SLOW_MS or more for its last answer, or does so now.
+    """
+
+    def __init__(
+        self, servers: str, topic: str, wanted: Callable[[], Mapping[int, int]], judges: Callable[[], bool],
+        clock: Callable[[], int], waits: MutableMapping[What, tuple[int, str]],
+    ) -> None:  # fmt: skip
+        """`wanted` gives the next offset of every partition that is the worker's now, `judges` whether it judges the
+        bridges; `waits` is told since when (ms UTC) and why the journal cannot be looked at."""
         self.ordinals: dict[int, int] = {}
+        self.bridges: Bridges | None = None
+        self.is_slow = False
         self._servers = servers
         self._topic = topic
         self._wanted = wanted
+        self._judges = judges
+        self._clock = clock
+        self._waits = waits
+        self._started = clock()
+        self._ends: Mapping[int, int] = {}  # what the bridges are known up to
         self._looked: dict[int, int] = {}  # at the records before this offset
         self._reader: KafkaJournalReader | None = None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether Kafka did not answer the last look."""
+        return "journal_waits" in self._waits
+
     async def run(self) -> None:
-        """Look for ever; while Kafka does not answer less and less often, each time over a new connection."""
+        """Look for ever; while Kafka does not answer less often, each time over a new connection."""
         wait_s = LOOK_S
         try:
             while True:
+                began = self._clock()
                 try:
                     await self.look()
                     wait_s = LOOK_S
+                    self._waits.pop("journal_waits", None)
                 except Unavailable as reason:
                     log.warning("the journal's end is as last known", reason=str(reason))
+                    since, _ = self._waits.get("journal_waits", (began, ""))
+                    self._waits["journal_waits"] = since, str(reason)
                     await self.close()
                     wait_s = min(2 * wait_s, WAIT_S_MAX)
                 await asyncio.sleep(wait_s)
@@ -51,10 +86,12 @@ class KafkaEnds:
             await self.close()
 
     async def look(self) -> None:
-        """One look at every partition that is the worker's; raises Unavailable."""
+        """One look at every partition that is the worker's, and at the bridges if it judges; raises Unavailable."""
         if self._reader is None:
             self._reader = await KafkaJournalReader.open(self._servers, self._topic, client_id="ioc-worker-ends")
-        ends = await self._reader.ends()
+        began = self._clock()
+        ends = await self._answered(self._reader.ends())
+        await self._hear(self._reader, ends, began)
         for partition, offset in self._wanted().items():
             end = ends.get(partition, 0)
             first = max(offset, self._looked.get(partition, 0), end - TAIL)
@@ -63,6 +100,29 @@ class KafkaEnds:
                 afters = [journaled(record.batch).after for record in records]
                 self.ordinals[partition] = max([self.ordinals.get(partition, 0), *afters])
                 self._looked[partition] = end
+
+    async def _hear(self, reader: KafkaJournalReader, ends: Mapping[int, int], began: int) -> None:
+        if not self._judges():
+            self.bridges, self._ends = None, {}
+            return
+        moved = {partition: end for partition, end in ends.items() if end != self._ends.get(partition, 0)}
+        records = await reader.newest(moved) if moved else {}
+        self.bridges = self.bridges or Bridges(self._started)
+        self.bridges.hear(words(records), began)
+        self._ends = ends
+
+    async def _answered(self, call: Coroutine[Any, Any, _T]) -> _T:
+        """What Kafka answers. Of the time that it takes we count what we listen, not what this process is busy."""
+        asking = asyncio.ensure_future(call)
+        waited_ms = 0
+        try:
+            while not (await asyncio.wait({asking}, timeout=LISTEN_MS / 1000))[0]:
+                waited_ms += LISTEN_MS
+                self.is_slow = self.is_slow or waited_ms >= SLOW_MS
+        finally:
+            asking.cancel()
+        self.is_slow = waited_ms >= SLOW_MS
+        return asking.result()
 
     async def close(self) -> None:
         """Close the connections; the next look opens them again."""

@@ -144,8 +144,8 @@ class Cluster(Polled):
         mqtt = f"mqtt://{self.broker.address}"
         self.start("bridge", "bridge", "--mqtt", mqtt, "--journal", self.journal, "--partitions", str(partitions))
 
-    def start_worker(self, name: str, partitions: int) -> None:
-        self.start(name, "worker", "--partitions", str(partitions), *self._definitions)
+    def start_worker(self, name: str, partitions: int, *options: str) -> None:
+        self.start(name, "worker", "--partitions", str(partitions), *options, *self._definitions)
 
     def start_gateway(self, partitions: int) -> None:
         gateway = ["gateway", "--port", str(self.port), "--partitions", str(partitions), *self._definitions]

@@ -4,7 +4,8 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -27,21 +28,25 @@ class Broker(Server):
         return f"mqtt://{self.address}"
 
 
-def start_nats(ack_pending: int = nats_broker.ACK_PENDING_MAX) -> Broker:
-    """The embedded broker, by the very configuration that `ioc up` writes."""
+def start_nats(ack_pending: int = nats_broker.ACK_PENDING_MAX, more: str = "") -> Broker:
+    """The embedded broker, by the very configuration that `ioc up` writes, and `more` lines of it."""
 
     def start() -> Broker:
         folder, port = _folder("nats"), free_port()
-        command = nats_broker.command(nats_broker.write_config(folder, port, ack_pending=ack_pending))
-        return Broker(command, folder, port, "Server is ready", signal.SIGTERM)
+        config = nats_broker.write_config(folder, port, ack_pending=ack_pending)
+        config.write_text(f"{config.read_text()}\n{more}\n")
+        return Broker(nats_broker.command(config), folder, port, "Server is ready", signal.SIGTERM)
 
     return _retried(start)
 
 
-def start_mosquitto(autosave: str = "autosave_interval 1\nautosave_on_changes true") -> Broker:
+def start_mosquitto(
+    autosave: str = "autosave_interval 1\nautosave_on_changes true", files: Mapping[str, str] = MappingProxyType({})
+) -> Broker:
     """A city's own broker, with persistence and without its small default windows.
 
-    By default it saves at every change; `autosave` has the lines of its configuration that say otherwise.
+    By default it saves at every change; `autosave` has the lines of its configuration that say otherwise. `files` has
+    texts by the settings that name a file: acl_file, password_file.
     """
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if binary is None:
@@ -50,10 +55,13 @@ def start_mosquitto(autosave: str = "autosave_interval 1\nautosave_on_changes tr
     def start() -> Broker:
         folder, port = _folder("mosquitto"), free_port()
         folder.chmod(0o777)
+        for setting, text in files.items():
+            (folder / setting).write_text(text)
+        settings = "".join(f"{setting} {folder / setting}\n" for setting in files)
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {port} {HOST}\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-            f"{autosave}\nmax_inflight_messages 1000\nmax_queued_messages 0\n"
+            f"{autosave}\nmax_inflight_messages 1000\nmax_queued_messages 0\n{settings}"
         )
         return Broker([binary, "-c", str(config)], folder, port, "running", signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""A disk that is really slow: strace holds up every sync of a running process. The process itself is as it is."""
+"""A disk or a network that is really slow: strace holds up system calls of a running process, which is as it is."""
 
 import shutil
 import subprocess
@@ -11,7 +11,14 @@ import pytest
 
 @contextmanager
 def slow_syncs(seconds: float, folder: Path, *pids: int | None) -> Iterator[Path]:
-    """Inside, each fsync and fdatasync of the processes takes so long; yields the file that has each of them.
+    """Inside, each fsync and fdatasync of the processes takes so long; yields the file that has each of them."""
+    with slow_calls("fsync,fdatasync", seconds, folder, *pids, at="exit") as told:
+        yield told
+
+
+@contextmanager
+def slow_calls(calls: str, seconds: float, folder: Path, *pids: int | None, at: str = "enter") -> Iterator[Path]:
+    """The same with other system calls, held up before they do anything, or at their "exit".
 
     Skips the test where strace is missing, or may not attach to another process.
     """
@@ -22,14 +29,13 @@ def slow_syncs(seconds: float, folder: Path, *pids: int | None) -> Iterator[Path
     with ExitStack() as attached:
         for pid in pids:
             assert pid is not None
-            attached.enter_context(_attached(strace, seconds, told, pid))
+            attached.enter_context(_attached(strace, calls, at, seconds, told, pid))
         yield told
 
 
 @contextmanager
-def _attached(strace: str, seconds: float, told: Path, pid: int) -> Iterator[None]:
-    calls = "fsync,fdatasync"
-    delay = f"{calls}:delay_exit={round(seconds * 1e6)}"
+def _attached(strace: str, calls: str, at: str, seconds: float, told: Path, pid: int) -> Iterator[None]:
+    delay = f"{calls}:delay_{at}={round(seconds * 1e6)}"
     command = [strace, "-f", "-A", "-o", str(told), "-p", str(pid), "-e", f"trace={calls}", "-e", f"inject={delay}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -1,7 +1,9 @@
-"""How far the journal of the cluster goes beyond what its worker has read, over a real Apache Kafka."""
+"""What a worker finds at the end of the cluster's journal, of messages and of bridges, over a real Apache Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ from sensors.batch import Batch
 from sensors.errors import Overtaken, Unavailable
 from sensors.kafka_journal import TAIL, KafkaJournalReader
 from streams.beat_engine import Engine
-from streams.kafka_ends import KafkaEnds
+from streams.bridge import SILENT_MS
+from streams.disk_watch import ends_source
+from streams.fault import Seen
+from streams.kafka_ends import SLOW_MS, KafkaEnds
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -35,6 +40,13 @@ async def shelf(kafka_server: Server) -> AsyncIterator[KafkaShelf]:
     await made.close()
 
 
+def ends_of(
+    shelf: KafkaShelf, wanted: Callable[[], Mapping[int, int]] = dict, judges: Callable[[], bool] = lambda: False,
+    clock: Callable[[], int] = lambda: NOON,
+) -> KafkaEnds:  # fmt: skip
+    return KafkaEnds(shelf.servers, shelf.topic, wanted, judges, clock, {})
+
+
 class Worker:
     """The engine of a cluster's worker that owns partitions 1 and 2, and reads when it is told to."""
 
@@ -42,7 +54,7 @@ class Worker:
         self.live = MemoryLive("epoch")
         self.store = SqlStore(f"sqlite:///{folder / 'history.sqlite'}")
         self.store.migrate()
-        self.ends = KafkaEnds(shelf.servers, shelf.topic, self.wanted)
+        self.ends = ends_of(shelf, self.wanted)
         self.engine = Engine(
             catalogue(), self.store, self.live, lambda: NOON, self._report, lambda: self.ends.ordinals, is_alone=False
         )
@@ -170,13 +182,21 @@ async def test_while_kafka_is_away_the_end_is_as_last_known_and_goes_on_when_it_
     shelf = KafkaShelf(own_kafka.address)
     writer = await shelf.writer()
     await writer.append([batch(1, 0, 10)])
-    ends = KafkaEnds(shelf.servers, shelf.topic, lambda: {1: 0})
+    now = NOON
+    ends = ends_of(shelf, lambda: {1: 0}, lambda: True, lambda: now)
+    look = ends_source(ends)
     await ends.look()
     await asyncio.to_thread(own_kafka.kill)
     with pytest.raises(Unavailable):
         await ends.look()
     assert ends.ordinals == {1: 10}
     running = asyncio.create_task(ends.run())
+    async with asyncio.timeout(60):
+        while not ends.is_away:
+            await asyncio.sleep(0.05)
+    assert look(now) == {}
+    now += SILENT_MS + 1
+    assert look(now) == {"bridge_silent": Seen()}, "of no bridge by name: it is Kafka that does not answer"
     await asyncio.to_thread(own_kafka.start)
     async with asyncio.timeout(60):
         while True:
@@ -185,9 +205,95 @@ async def test_while_kafka_is_away_the_end_is_as_last_known_and_goes_on_when_it_
                 break
             except Unavailable:
                 continue
-        while ends.ordinals != {1: 15}:
+        while ends.ordinals != {1: 15} or ends.is_away:
             assert not running.done()
             await asyncio.sleep(0.05)
+    assert look(now) == {}
     running.cancel()
     await asyncio.wait({running})
+    await shelf.close()
+
+
+def heartbeat(partition: int, bridge: str, sealed_at: int) -> Batch:
+    return Batch(partition, 0, sealed_at, bridge, 0, [], [], [])
+
+
+async def test_the_worker_that_judges_hears_every_bridge_whoever_reads_its_partitions(shelf: KafkaShelf) -> None:
+    """Three bridges, of which the third falls silent, and then two with all of its partitions."""
+    now, judges = NOON, True
+    ends = ends_of(shelf, judges=lambda: judges, clock=lambda: now)
+    look, writer = ends_source(ends), await shelf.writer()
+    await ends.look()
+    assert look(now) == {}
+    await writer.append([heartbeat(number, f"b{number % 3 + 1}", now) for number in range(PARTITIONS)])
+    await ends.look()
+    now += SILENT_MS + 1
+    await writer.append([heartbeat(number, f"b{number + 1}", now) for number in (0, 1)])
+    await ends.look()
+    assert look(now) == {"bridge_silent": Seen("b3", "b3")}
+    judges = False
+    await ends.look()
+    assert look(now) == {}, "that is for another worker to say now"
+    judges = True
+    await ends.look()
+    assert look(now) == {"bridge_silent": Seen("b3", "b3")}, "at once: this worker has run for long enough"
+    await writer.append([heartbeat(number, f"new{number % 2 + 1}", now) for number in range(PARTITIONS)])
+    await ends.look()
+    assert look(now) == {}
+    await ends.close()
+
+
+async def test_a_record_that_was_under_way_for_seconds_makes_the_journal_slow_by_the_name_of_its_bridge(
+    shelf: KafkaShelf,
+) -> None:
+    now = NOON
+    ends = ends_of(shelf, judges=lambda: True, clock=lambda: now)
+    look, writer = ends_source(ends), await shelf.writer()
+    await writer.append([heartbeat(0, "quick", now), heartbeat(1, "slow", now)])
+    await ends.look()
+    now += 3_000
+    await ends.look()
+    await writer.append([heartbeat(0, "quick", now + 900), heartbeat(1, "slow", now - 2_000)])
+    now += 1_000
+    await ends.look()
+    assert look(now) == {"journal_slow": Seen("slow", "slow")}
+    await writer.append([heartbeat(0, "quick", now)])
+    await ends.look()
+    assert look(now) == {"journal_slow": Seen("slow", "slow")}
+    await writer.append([heartbeat(1, "slow", now)])
+    await ends.look()
+    assert look(now) == {}
+    await ends.close()
+
+
+async def test_a_kafka_that_stands_still_for_seconds_is_a_slow_journal_and_a_worker_that_does_is_not(
+    own_kafka: Server,
+) -> None:
+    shelf = KafkaShelf(own_kafka.address)
+    await (await shelf.writer()).append([heartbeat(0, "one", NOON), heartbeat(1, "two", NOON)])
+    ends = ends_of(shelf, judges=lambda: True)
+    look = ends_source(ends)
+    await ends.look()
+    assert look(NOON) == {}
+    own_kafka.process.send_signal(signal.SIGSTOP)
+    looking = asyncio.create_task(ends.look())
+    try:
+        async with asyncio.timeout(20):
+            while not ends.is_slow:
+                await asyncio.sleep(0.05)
+        assert look(NOON) == {"journal_slow": Seen()}
+        assert look(NOON + SILENT_MS + 1) == {"journal_slow": Seen(), "bridge_silent": Seen()}, "and no bridge by name"
+    finally:
+        own_kafka.process.send_signal(signal.SIGCONT)
+    await looking
+    assert look(NOON) == {"journal_slow": Seen()}, "until a look is answered quickly"
+    await ends.look()
+    assert look(NOON) == {}
+    assert look(NOON + SILENT_MS + 1) == {"bridge_silent": Seen("one, two", "one, two")}
+    looking = asyncio.create_task(ends.look())
+    await asyncio.sleep(0)
+    threading.Event().wait(SLOW_MS / 1000 + 1)  # nothing else runs here meanwhile
+    await looking
+    assert not ends.is_slow
+    await ends.close()
     await shelf.close()

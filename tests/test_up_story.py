@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -183,7 +184,9 @@ def test_an_operator_takes_an_alert_and_the_wall_hears_of_it(centre: Centre) -> 
     assert steps[0]["who"] == "truc-ban"
 
 
-def test_the_citys_own_broker_is_used_instead_of_the_embedded_one(tmp_path: Path) -> None:
+def test_the_citys_own_broker_is_used_instead_of_the_embedded_one_and_told_of_when_it_stands_still(
+    tmp_path: Path,
+) -> None:
     with running(start_mosquitto) as broker, Centre(tmp_path / "data", "--no-simulate", "--mqtt", broker.url) as centre:
         centre.ready()
         assert centre.pid("nats-server") is None
@@ -194,6 +197,16 @@ def test_the_citys_own_broker_is_used_instead_of_the_embedded_one(tmp_path: Path
         device.settle()
         device.close()
         assert centre.settled(50)["difference"] == 0
+        children = [centre.pid("engine"), centre.pid("bridge")]
+        broker.process.send_signal(signal.SIGSTOP)
+        try:
+            centre.until(lambda: centre.reasons() == {"broker_deaf"}, "one that stands still is told of", 40)
+            assert set(centre.on_the_wall()) == {"broker_deaf"}
+        finally:
+            broker.process.send_signal(signal.SIGCONT)
+        centre.until(lambda: not centre.reasons(), "it is ready again")
+        assert [centre.pid("engine"), centre.pid("bridge")] == children
+        assert centre.ask("/api/ledger")["received"] == 50, "the probe's own messages are nobody's"
 
 
 def test_settings_that_the_engine_would_stumble_over_are_refused_before_anything_starts(tmp_path: Path) -> None:
