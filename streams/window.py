@@ -145,11 +145,17 @@ class WindowBook:
         if self.reach_ms <= self.every_ms or before == end:
             return []
         frame = self.frame(end)
-        return [frame] if ((frame.cells.n > 0) | (frame.cells.sources > 0)).any() else []
+        # A silent unit's time ran on and goes back when it speaks late: the window may be closed already.
+        is_closed = not self._open_units(frame).any()
+        return [frame._replace(is_closed=is_closed)] if ((frame.cells.n > 0) | (frame.cells.sources > 0)).any() else []
+
+    def _open_units(self, frame: Frame) -> NDArray[np.bool_]:
+        """The units that have readings in the window and have not closed it."""
+        return np.asarray((frame.cells.n > 0) & (self.closed_to < frame.end))
 
     def _say(self, end: int, units: Ints, closing: bool) -> tuple[Frame, list[Value]]:
         frame = self.frame(end)
-        is_open = (frame.cells.n > 0) & (self.closed_to < end)
+        is_open = self._open_units(frame)
         if closing:
             is_open[units] = False
         frame = frame._replace(is_closed=not is_open.any())

@@ -175,6 +175,24 @@ beats = st.sampled_from((20.0, 61.0, 240.0))
 QUICK, LONG = settings(max_examples=12), settings(max_examples=60)
 
 
+# --- one by hand ---
+
+
+def test_a_unit_whose_time_ran_on_and_that_then_speaks_late_opens_no_closed_window_again() -> None:
+    """A share of a window that has begun for the partition once more was told as open: the place's never closed."""
+    spoken = [(A, 0.0, 0.0), (A, 71.25, 0.0), (A, 102.75, 594.0), (C, 129.0, 600.0), (A, 194.75, 594.0)]
+    deliveries = [
+        Delivery(
+            NOON + round((at + delay) * 1_000),
+            Sent(unit, "traffic", f"ioc/{unit}/traffic/cam", at, senml("flow", NOON + round(at * 1_000), 1.0)),
+            False,
+        )
+        for unit, at, delay in spoken
+    ]
+    on_time = [delivery(one.sent, 0) for one in deliveries]
+    assert play(deliveries, {A: 0, B: 0, C: 2}, 20.0, 1).final == play(on_time, ALONE, beat_s=60).final
+
+
 # --- the properties ---
 
 
