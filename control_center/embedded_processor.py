@@ -38,7 +38,7 @@ async def process(
     engine, started = worker.engine, clock()
     watch.sources += [
         waits_source(engine.waits), bridge_source(journal.newest, started), journal_source(journal.newest, started),
-        overtaken_source(engine.overtaken),
+        overtaken_source(engine.overtaken), waits_source(engine.keeper.unkept),
     ]  # fmt: skip
     tasks = [
         asyncio.create_task(worker.run(stop)),

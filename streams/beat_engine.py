@@ -74,6 +74,7 @@ class Held:
     taken: int = 0
     beats: list[BeatMark] = field(default_factory=list)
     numbered: tuple[int, int, int] = (0, 0, 0)
+    begins: bool = False
     received: int = 0
     evaluated: int = 0
     watermark: int = 0
@@ -123,6 +124,7 @@ class Engine:
         self._roll_up_at = 0
         self._roll_up_owned_at = 0
         self._roll_up_beats: list[BeatMark] = []
+        self._roll_up_begins = False
         self._sequence = 0
         self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
@@ -167,6 +169,7 @@ class Engine:
             state = Partition(partition, self._catalogue, recovered, now)
             totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
             held = Held(state, recovered.ordinal, totals, recovered.at, generation=self._generation())
+            held.begins = recovered.offset >= 0
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
             await self._publish(self._all_of(state))
@@ -181,6 +184,7 @@ class Engine:
             self._roll_up_owned_at = self._clock()
             self._roll_up = RollUp(self._catalogue, recovered, self._roll_up_owned_at)
             self._roll_up_at = recovered.at
+            self._roll_up_begins = recovered.offset >= 0
             await self._publish(self._all_of(self._roll_up))
 
     def disown(self, partition: int) -> None:
@@ -297,7 +301,8 @@ class Engine:
             held.evaluated = held.state.next_ordinal
             held.received = max(ends.get(number, 0), held.evaluated)
             held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
-            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
+            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence, begins=held.begins))
+            held.begins = False
             self._describe(beat, changes)
             self._reports_sent += 1
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
@@ -306,7 +311,9 @@ class Engine:
         await self._reports_arrive()
         if self._roll_up is not None and _is_in(only, ROLL_UP):
             beat = self._roll_up.evaluate(now)
-            self._roll_up_beats.append(BeatMark(now, beat.offset, 0, self._sequence, self._roll_up.heard(now)))
+            heard, begins = self._roll_up.heard(now), self._roll_up_begins
+            self._roll_up_beats.append(BeatMark(now, beat.offset, 0, self._sequence, heard, begins))
+            self._roll_up_begins = False
             self._describe(beat, changes)
             changes.update([entry("s:silent", **self._roll_up.silent())])
         await self._publish(changes)

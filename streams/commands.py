@@ -55,7 +55,7 @@ async def _work(kafka: str, database: str, redis: str, partitions: int, overlay:
     engine = cluster.engine
     watch = FaultWatch(
         live, now_ms, waits_source(engine.waits), bridge_source(cluster.heard, now_ms()),
-        overtaken_source(engine.overtaken),
+        overtaken_source(engine.overtaken), waits_source(engine.keeper.unkept),
     )  # fmt: skip
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
