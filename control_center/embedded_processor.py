@@ -38,6 +38,7 @@ async def process(
     engine = worker.engine
     watch.sources += [
         waits_source(engine.waits), journal_source(journal.newest, clock()), overtaken_source(engine.overtaken),
+        waits_source(engine.keeper.unkept),
     ]  # fmt: skip
     tasks = [
         asyncio.create_task(worker.run(stop)),

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import ipaddress
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from control_center.wall import Wall
 from streams.catalogue import Catalogue
 from streams.live import LiveStore
 from streams.past_store import PastStore
+from streams.reel import Unrecorded
 from streams.sql_store import SqlStore
 
 COOKIE = "ioc_session"
@@ -30,11 +31,12 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class ReplaySpan(msgspec.Struct, frozen=True):
-    """What a replay shows: from and to (ms UTC), and how many times as fast as it was."""
+    """What a replay shows: from and to (ms UTC), how many times as fast as it was, and what of it was not kept."""
 
     begin: int
     end: int
     speed: float
+    unrecorded: Sequence[Unrecorded] = ()
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):

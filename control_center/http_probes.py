@@ -1,19 +1,22 @@
 """Probes: alive (`/health`), making progress (`/ready`), and figures for Prometheus (`/metrics`)."""
 
 import asyncio
+from datetime import tzinfo
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
 from control_center.http_access import reader
 from control_center.http_api import ledger_of
-from control_center.http_context import Context
+from control_center.http_context import Context, ReplaySpan
 from control_center.prometheus_metrics import CONTENT_TYPE
 from control_center.view import standing_faults
 from sensors.errors import Unavailable
 from streams.fault import WARNINGS, Fault
+from streams.reel import SETTLED_MS
 
 DATABASE_S = 3.0
 _REPLAYED = {
@@ -33,6 +36,7 @@ def package_version() -> str:
 def probe_routes(context: Context) -> APIRouter:
     """What orchestrators and monitors ask; `/health` and `/ready` of anybody."""
     routes = APIRouter(tags=["probes"])
+    zone = ZoneInfo(context.catalogue.place.zone)
 
     @routes.get("/health", summary="The process is alive")
     async def health() -> dict[str, Any]:
@@ -50,6 +54,7 @@ def probe_routes(context: Context) -> APIRouter:
         reasons = [fault for fault in faults if fault not in warnings]
         if context.settings.replay is not None:
             warnings.append({"what": "replay", **_REPLAYED})
+            warnings += _unrecorded(context.settings.replay, context.clock(), zone)
         reasons += [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
         if context.mirror.fault:
             reasons.insert(0, {"vi": "kho trực tiếp không trả lời", "en": "the live store does not answer"})
@@ -70,6 +75,12 @@ def probe_routes(context: Context) -> APIRouter:
         return Response(text, media_type=CONTENT_TYPE)
 
     return routes
+
+
+def _unrecorded(replay: ReplaySpan, now: int, zone: tzinfo) -> list[dict[str, str]]:
+    """What of the moment that is shown, or of a little before it, was not kept."""
+    told = [gap.told(zone) for gap in replay.unrecorded if gap.since <= now <= gap.until + SETTLED_MS]
+    return [{"what": "replay_gap", "vi": vi, "en": en} for vi, en in told]
 
 
 def _described(fault: Fault) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+import msgspec
 import typer
 import uvicorn
 from rich.console import Console
@@ -21,12 +22,15 @@ from sensors.errors import SettingsError, Unavailable
 from sensors.url_journal import check_journal, open_reader
 from streams.catalogue import compile_catalogue
 from streams.commands import OverlayOption
-from streams.journal_replay import Reel, Replay, load_reel
+from streams.journal_replay import Replay, load_reel
 from streams.past_store import PastStore
+from streams.reel import Reel
 from streams.secret_file import secret_from
 from streams.span import parse_span
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions, load_all
+
+GAPS_TOLD = 10
 
 app = typer.Typer()
 console = Console()
@@ -50,8 +54,8 @@ def replay(
 ) -> None:
     """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched.
 
-    Of a data folder byte for byte as it was. Of a cluster: figures, alerts and ledger as they were; where a partition
-    changed its worker the whole place's may come some beats earlier or later.
+    Of a data folder byte for byte as it was. Of a cluster every value on the beat on which it was shown, but around a
+    change of worker, which is told: what a worker showed and never wrote was not kept.
     """
     import uvloop
 
@@ -72,6 +76,9 @@ def replay(
     store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
     try:
         reel = load_reel(store, partitions, span.begin, span.end)
+        shown = [gap for gap in reel.unrecorded if gap.until >= span.begin]
+        span = msgspec.structs.replace(span, unrecorded=shown)
+        settings = msgspec.structs.replace(settings, replay=span)
         with contextlib.suppress(KeyboardInterrupt):
             uvloop.run(_show(settings, span, store, journal, loaded, reel))
     except Unavailable as reason:
@@ -98,6 +105,10 @@ async def _show(
             moments = (datetime.fromtimestamp(at / 1000, zone) for at in (span.begin, span.end))
             first, last = (f"{moment:%d/%m/%Y %H:%M:%S}" for moment in moments)
             console.print(f"[bold]PHÁT LẠI / REPLAY[/] {first} → {last} · ×{span.speed:g}", highlight=False)
+            for gap in span.unrecorded[:GAPS_TOLD]:
+                console.print(" / ".join(gap.told(zone)), highlight=False)
+            if len(span.unrecorded) > GAPS_TOLD:
+                console.print(f"… {len(span.unrecorded) - GAPS_TOLD} lần nữa / more", highlight=False)
             console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
             running = asyncio.create_task(shown.run(_pace(span)))
             await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)

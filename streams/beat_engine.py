@@ -150,6 +150,7 @@ class Engine:
             state = Partition(partition, self._catalogue, recovered, now)
             totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
             held = Held(state, recovered.ordinal, totals, recovered.at, generation=self._generation())
+            held.begins = recovered.offset >= 0
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
             await self._publish(self._all_of(state))
@@ -164,7 +165,9 @@ class Engine:
             await self._writer.wait(None)
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             now = self._clock()
-            self._roll_up = HeldRollUp(RollUp(self._catalogue, recovered, now), now, recovered.at)
+            self._roll_up = HeldRollUp(
+                RollUp(self._catalogue, recovered, now), now, recovered.at, begins=recovered.offset >= 0
+            )
             await self._publish(self._all_of(self._roll_up.state))
 
     def disown(self, partition: int) -> None:
@@ -311,7 +314,8 @@ class Engine:
             held.evaluated = held.state.next_ordinal
             held.received = max(ends.get(number, 0), held.evaluated)
             held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
-            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence))
+            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence, begins=held.begins))
+            held.begins = False
             self._describe(beat, changes)
             self._reports_sent += 1
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
@@ -320,7 +324,9 @@ class Engine:
         await self._reports_arrive()
         if (rolling := self._rolling()) is not None:
             beat = rolling.state.evaluate(now)
-            rolling.beats.append(BeatMark(now, beat.offset, 0, self._sequence, rolling.state.heard(now)))
+            heard = rolling.state.heard(now)
+            rolling.beats.append(BeatMark(now, beat.offset, 0, self._sequence, heard, rolling.begins))
+            rolling.begins = False
             self._describe(beat, changes)
             changes.update([entry("s:silent", **rolling.state.silent())])
         return changes

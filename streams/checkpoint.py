@@ -147,7 +147,8 @@ class BeatMark(msgspec.Struct, frozen=True, array_like=True):
     the live store's sequence number before it.
 
     Of the roll-up, `offset` counts beats, and `heard` says by partition how old (ms) the newest report was that it had
-    taken in: in the cluster they come over Kafka.
+    taken in: in the cluster they come over Kafka. `begins`: the first one since its worker took over from another, or
+    from itself before a restart; what that had shown after its last checkpoint is nowhere kept.
     """
 
     now: int
@@ -155,6 +156,11 @@ class BeatMark(msgspec.Struct, frozen=True, array_like=True):
     received: int
     sequence: int
     heard: dict[int, int] = {}
+    begins: bool = False
+
+    def heard_to(self) -> dict[int, int]:
+        """By partition, up to which of its beats (ms UTC) the roll-up had heard."""
+        return {partition: self.now - age for partition, age in self.heard.items()}
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -205,7 +211,8 @@ class Recovered(msgspec.Struct):
     """What a partition starts again from, as of the checkpoint at `at`; `offset` -1 and empty when it never ran.
 
     `minutes` (the ledger's last hour) and `reasons` (of rejections, since the data began) are in kept states only: no
-    partition needs them, but a replay is asked for them.
+    partition needs them, but a replay is asked for them. There a partition's `partials` are its own shares, as of `at`,
+    and the roll-up has none (`has_shares`; earlier versions kept all of them with the roll-up's state).
     """
 
     offset: int
@@ -227,3 +234,4 @@ class Recovered(msgspec.Struct):
     source_changes: list[SourceChange] = []
     minutes: list[LedgerRow] = []
     reasons: dict[str, int] = {}
+    has_shares: bool = False

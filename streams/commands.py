@@ -63,8 +63,9 @@ async def _work(
     cluster = ClusterWorker(catalogue, store, live, kafka, partitions, now_ms)
     engine = cluster.engine
     watch = FaultWatch(
-        live, now_ms, waits_source(engine.waits), ends_source(cluster.ends), overtaken_source(engine.overtaken)
-    )
+        live, now_ms, waits_source(engine.waits), ends_source(cluster.ends), overtaken_source(engine.overtaken),
+        waits_source(engine.keeper.unkept),
+    )  # fmt: skip
     if broker is not None:
         probe = MqttProbe(broker, now_ms, f"ioc-probe-{uuid.uuid4().hex[:12]}", is_ours=False)
         watch.sources.append(broker_source(probe, lambda: engine.owns_roll_up))

@@ -85,7 +85,7 @@ def disk_source(gauge: DiskGauge) -> Source:
 
 
 def waits_source(waiting: Mapping[What, tuple[int, str]]) -> Source:
-    """What an engine waits for, and since when (ms UTC) with the reason in words: told after WAITS_MS."""
+    """What an engine waits for, or could not do, since when (ms UTC) and why, in words: told after WAITS_MS."""
 
     def look(now: int) -> Mapping[What, Seen]:
         return {what: Seen(detail=reason) for what, (since, reason) in list(waiting.items()) if now - since >= WAITS_MS}

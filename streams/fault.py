@@ -18,6 +18,7 @@ What = Literal[
     "bridge_silent",     # nothing has been journaled for a while, not even the bridge's heartbeat
     "disk_low",          # nearly full: a warning, everything still works
     "bridge_overtaken",  # two bridges write the same partitions by turns: nothing is lost, yet one is too many
+    "state_not_kept",    # an hour's whole state was not: a replay of that hour begins with the one before
 ]  # fmt: skip
 """The gravest first: the order in which people are told."""
 
@@ -26,7 +27,7 @@ WAITS_MS = 3_000
 
 AGAIN_MS = 5_000
 STALE_MS = 15_000
-WARNINGS: tuple[What, ...] = ("disk_low", "bridge_overtaken")
+WARNINGS: tuple[What, ...] = ("disk_low", "bridge_overtaken", "state_not_kept")
 """What stops nothing: shown and told, and no reason not to be ready."""
 
 
@@ -44,6 +45,7 @@ WORDS: dict[What, Words] = {
     "bridge_silent": Words("Cầu nối MQTT im lặng", "MQTT bridge is silent"),
     "disk_low": Words("Đĩa sắp đầy", "Disk nearly full"),
     "bridge_overtaken": Words("Hai cầu nối cùng phần chia tranh nhau", "Two bridges of one share overtake each other"),
+    "state_not_kept": Words("Không lưu được trạng thái để phát lại", "The state for replays could not be kept"),
 }
 
 

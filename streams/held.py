@@ -18,7 +18,8 @@ Acknowledge = Callable[[], Awaitable[None]]
 @dataclass
 class Held:
     """A partition. `taken` counts the messages taken in that are not written, of which `waiting`, the checkpoint that
-    is made and not committed, covers `covered`; `unacknowledged` are records' offsets."""
+    is made and not committed, covers `covered`; `unacknowledged` are records' offsets. `begins`: its next beat is
+    the first after it was recovered."""
 
     state: Partition
     ordinal: int
@@ -29,6 +30,7 @@ class Held:
     taken: int = 0
     covered: int = 0
     beats: list[BeatMark] = field(default_factory=list)
+    begins: bool = False
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     evaluated: int = 0
@@ -64,6 +66,7 @@ class HeldRollUp:
     checkpointed_at: int
     waiting: Checkpoint | None = None
     beats: list[BeatMark] = field(default_factory=list)
+    begins: bool = False
 
     def make_checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> None:
         """As of its last beat."""

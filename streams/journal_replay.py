@@ -8,14 +8,14 @@ byte for byte, under an epoch of its own. Where the engine was started anew in b
 again; the replay's goes on.
 
 In a cluster every worker beats at times of its own, and keeps states at moments of its own. Each partition begins with
-its own and follows its own beats; the roll-up begins last, and takes a report in on the beat on which it had heard it.
+its own, no later than what the roll-up had heard of it when that kept its, and follows its own beats; the roll-up takes
+a report in on the beat on which it had heard it. So it knows on every beat what it knew then, from the first one on.
 What a worker that fell had said and never wrote is not said again, and numbers of changes are the replay's own.
 """
 
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -24,27 +24,19 @@ from sensors.journal import JournalReader, Record
 from streams.alert import Command
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
-from streams.checkpoint import ROLL_UP, BeatMark, Recovered
+from streams.checkpoint import ROLL_UP, BeatMark
 from streams.memory_live import MemoryLive
+from streams.reel import Reel, Step, beginning, in_order, unrecorded
 from streams.roll_up import Report
 from streams.snapshot_store import SnapshotStore
 from streams.sql_store import SqlStore
 
 READ_RECORDS = 64
 UNHEARD_MS = 60_000
-"""What was said longer before the roll-up's moment is in its state; a part of it told again, of windows that this state
-has no more, would be taken for the whole."""
+"""Of partitions whose shares an earlier version kept with the roll-up's state: what was said longer before its moment
+is in them; a part of it told again, of windows that this state has no more, would be taken for the whole."""
 
 log = structlog.get_logger("replay")
-
-
-class Reel(NamedTuple):
-    """What a replay needs: the states that it begins with, the beats of each partition and of the roll-up by their
-    time, and the commands that were carried out on them."""
-
-    states: dict[int, Recovered]
-    beats: dict[int, dict[int, BeatMark]]
-    commands: dict[int, list[Command]]
 
 
 def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
@@ -53,51 +45,29 @@ def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
     others = sorted(kept.keys() - {ROLL_UP, *range(partitions)})
     if others:
         raise SettingsError(f"--partitions {partitions}: có cả / there is partition {others[-1]} too")
-    moments = beginning(kept, range(partitions), begin)
+    moments, heard = beginning(kept, range(partitions), begin, store.heard_at)
     beats: dict[int, dict[int, BeatMark]] = {}
     for number, after in moments.items():
         for mark in store.beats(number, after, end):
             beats.setdefault(mark.now, {})[number] = mark
     if not any(now >= begin for now in beats):
         raise SettingsError("FROM TO: không có nhịp nào trong khoảng này / the engine made no beat in this span")
-    states, beats = store.kept_states(moments), dict(sorted(beats.items()))
-    place = next((marks[ROLL_UP] for marks in beats.values() if ROLL_UP in marks), None)
+    states, steps = store.kept_states(moments), in_order(beats)
+    place = next((marks[ROLL_UP] for _, marks in steps if ROLL_UP in marks), None)
     if place is None or place.offset > states[ROLL_UP].offset + 1:
         raise SettingsError(
             "FROM: khi đó nhịp của số liệu toàn địa phương chưa được giữ / the beats of the whole place's figures were "
             "not kept then, by an earlier version: choose a later one"
         )
+    if states[ROLL_UP].has_shares and not all(state.has_shares for state in states.values()):
+        raise SettingsError(
+            "FROM: trạng thái khi đó được giữ bởi hai phiên bản / the states of then were kept by two versions: "
+            "choose another hour"
+        )
     commands: dict[int, list[Command]] = {}
     for at, command in store.applied_commands(min(moments.values()), end):
         commands.setdefault(at, []).append(command)
-    return Reel(states, beats, commands)
-
-
-def beginning(kept: Mapping[int, Sequence[int]], partitions: Sequence[int], begin: int) -> dict[int, int]:
-    """The moments by `begin` (ms UTC) with whose states to begin, of `kept` ones: the roll-up's newest, and of each
-    partition the newest that is not after it; one moment of all, where no state is older by that.
-
-    What a partition that begins earlier says once more changes nothing (streams.roll_up); one that began later would
-    have said something that nobody heard.
-    """
-    possible = [
-        at for at in kept.get(ROLL_UP, ()) if all(number in kept and kept[number][0] <= at for number in partitions)
-    ]
-    last = max((at for at in possible if at <= begin), default=None)
-    if last is None:
-        raise SettingsError(_nothing_kept(possible))
-    moments = {number: max(at for at in kept[number] if at <= last) for number in partitions} | {ROLL_UP: last}
-    shared = set[int].intersection(*(set(kept[number]) for number in moments))
-    common = max((at for at in shared if at <= last), default=-1)
-    return dict.fromkeys(moments, common) if common >= min(moments.values()) else moments
-
-
-def _nothing_kept(moments: Sequence[int]) -> str:
-    since = f" ({moments[0]} ms UTC)" if moments else ""
-    return (
-        f"FROM: chưa giữ trạng thái nào trước lúc này{since} / no state was kept before then{since}: "
-        "states are kept at the first start, then every hour, for seven days"
-    )
+    return Reel(states, heard, steps, commands, unrecorded(moments, steps))
 
 
 class Replay:
@@ -111,13 +81,14 @@ class Replay:
         self._journal = journal
         self._received: dict[int, int] = {}
         self._ahead: dict[int, deque[Record]] = {number: deque() for number in reel.states}
-        self._roll_up_from = reel.states[ROLL_UP].at
-        self._heard: dict[int, int] | None = None  # by partition up to which beat, on a beat of the roll-up
+        self._heard = reel.heard
         self._unheard: dict[int, deque[Report]] = {number: deque() for number in reel.states}
+        told_from = reel.states[ROLL_UP].at - UNHEARD_MS
+        self._told_from = {number: -1 if state.has_shares else told_from for number, state in reel.states.items()}
         self.store = SnapshotStore(reel.states)
-        self.now = min(reel.beats)
-        self.warm_up = [now for now in reel.beats if now < begin]
-        self.shown = [now for now in reel.beats if now >= begin]
+        first = next(place for place, step in enumerate(reel.steps) if step.now >= begin)
+        self.now = reel.steps[0].now
+        self.warm_up, self.shown = reel.steps[:first], reel.steps[first:]
         self.live = live or MemoryLive(f"replay-{secrets.token_hex(6)}")
         # Not alone: its roll-up waits for no report, as those that it is to hear are there at once.
         self.engine = Engine(
@@ -129,17 +100,14 @@ class Replay:
         return self.now
 
     async def _report(self, report: Report) -> None:
-        if report.at > self._roll_up_from - UNHEARD_MS:
+        if report.at > self._told_from[report.partition]:
             self._unheard[report.partition].append(report)
             await self._hear(report.partition)
 
     async def _hear(self, number: int) -> None:
-        """Let the roll-up take in what it had heard of a partition on its beat, if this is one.
-
-        Of a partition of which it knew nothing yet, as it was started anew, it knew what the database had: about all.
-        """
+        """Let the roll-up take in what it had heard of a partition on its last beat."""
         unheard = self._unheard[number]
-        while self._heard is not None and unheard and unheard[0].at <= self._heard.get(number, self.now):
+        while unheard and unheard[0].at <= self._heard[number]:
             await self.engine.report(unheard.popleft())
 
     async def open(self, progress: Callable[[int], None] = lambda _: None) -> None:
@@ -147,28 +115,27 @@ class Replay:
         for number in sorted(self._reel.states):
             if number != ROLL_UP:
                 await self.engine.own(number)
-        for made, now in enumerate(self.warm_up, start=1):
-            await self._beat(now)
-            progress(made)
         await self.engine.own_roll_up()
+        for made, step in enumerate(self.warm_up, start=1):
+            await self._beat(step)
+            progress(made)
         # From here on changes are numbered as they were for those who looked then.
-        self.live.renumber(max(mark.sequence for mark in self._reel.beats[self.shown[0]].values()))
+        self.live.renumber(max(mark.sequence for mark in self.shown[0].marks.values()))
 
     async def run(self, pace: Callable[[int], Awaitable[None]]) -> None:
         """Make the beats from `begin` on; `pace` waits until a beat's time has come."""
-        for now in self.shown:
-            await pace(now)
-            await self._beat(now)
+        for step in self.shown:
+            await pace(step.now)
+            await self._beat(step)
 
-    async def _beat(self, now: int) -> None:
-        marks = self._reel.beats[now]
+    async def _beat(self, step: Step) -> None:
+        now, marks = step
         self.now = now
         # Changes that were no beat's, such as faults of the centre, have had numbers too.
         self.live.skip_to(max(mark.sequence for mark in marks.values()))
         for number, mark in sorted(marks.items()):
             if number == ROLL_UP:
-                await self.engine.own_roll_up()
-                self._heard = {partition: now - age for partition, age in mark.heard.items()}
+                self._hear_to(mark)
             else:
                 await self._feed(number, mark.offset)
                 self._received[number] = mark.received
@@ -177,7 +144,14 @@ class Replay:
         for command in self._reel.commands.get(now, ()):
             self.engine.order(command)
         await self.engine.beat(now, only=marks)
-        self._heard = None
+
+    def _hear_to(self, mark: BeatMark) -> None:
+        heard = mark.heard_to()
+        if mark.begins:
+            # Of what its new worker had not heard it knew what the database had.
+            written = self.store.written_at()
+            heard = {number: max(written[number], heard.get(number, 0)) for number in self._heard}
+        self._heard = {number: max(at, heard.get(number, at)) for number, at in self._heard.items()}
 
     async def _feed(self, number: int, until: int) -> None:
         ahead = self._ahead[number]

@@ -84,6 +84,7 @@ class RollUp:
         self._windows: dict[tuple[str, int], _Window] = {}
         self._written: dict[int, int] = {}  # by partition, the last beat that is written
         self._committed_at = recovered.at
+        self._told_to: dict[str, int] = {}  # by KPI, the end of the last window that anybody ever spoke of
         self._dirty: set[tuple[str, int]] = set()
         self._closed: dict[tuple[str, str, int], Closed] = {}
         self._newest: dict[tuple[str, str], Value] = {}
@@ -101,6 +102,8 @@ class RollUp:
             standing = msgspec.msgpack.decode(recovered.open_values, type=_Standing)
             self._newest.update({(value.kpi, value.scope): value for value in standing.values})
             self._silent = standing.silent
+        for value in self._newest.values():
+            self._told_to[value.kpi] = max(value.end, self._told_to.get(value.kpi, value.end))
 
     def _clear_checkpoint(self) -> None:
         self._values: list[Value] = []
@@ -109,9 +112,14 @@ class RollUp:
         self._applied: list[tuple[str, int]] = []
 
     def unknown(self, partials: list[Partial]) -> list[tuple[str, int]]:
-        """The windows (KPI, end) among these that it holds no share of: `restore` them first."""
+        """The windows (KPI, end) among these that it holds no share of, and that others may have spoken of: `restore`
+        them first.
+
+        Not those after the last of its KPI: what the database has of them is still to be heard. So what is known on a
+        beat does not hang on when others' checkpoints were written.
+        """
         keys = {(partial.kpi, partial.end) for partial in partials if partial.kpi in self._catalogue.kpis}
-        return sorted(keys - self._windows.keys())
+        return sorted((kpi, end) for kpi, end in keys - self._windows.keys() if end <= self._told_to.get(kpi, end - 1))
 
     def restore(self, partials: list[Partial], values: list[Value], now: int) -> None:
         """Take back what the database has of windows: shares of all partitions, and what was said of them."""
@@ -132,6 +140,7 @@ class RollUp:
             window = self._windows.setdefault(key, _Window())
             window.take(unpack_share(partial), partial.is_patch, beat)
             window.spoken_at = now
+            self._told_to[partial.kpi] = max(partial.end, self._told_to.get(partial.kpi, partial.end))
             self._dirty.add(key)
 
     def report(self, report: Report, now: int) -> None:

@@ -1,7 +1,7 @@
 """Keeps the whole state once an hour, in a thread of its own: the beats go on meanwhile.
 
-What cannot be kept is told in the log, and not tried again before the next hour or the next start: a replay of that
-hour begins with the state kept before.
+What cannot be kept is told as a fault (streams.fault) until another state is, and not tried again before the next hour
+or the next start: a replay of that hour begins with the state kept before.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from sensors.errors import Unavailable
+from streams.fault import What
 from streams.sql_snapshots import Moment
 from streams.sql_store import SqlStore
 
@@ -31,6 +32,8 @@ class SnapshotKeeper:
         self._hours: dict[int, int] = {}  # by partition, the last that was done
         self._moment: Moment | None = None
         self._keeping: asyncio.Future[None] | None = None
+        self.unkept: dict[What, tuple[int, str]] = {}
+        """Of when (ms UTC) the last state was that could not be kept, and why; empty once another one is."""
 
     async def begin(self, partitions: Sequence[int], at: int) -> None:
         """Keep the state of these `partitions`, all of which were last written as of `at` (ms UTC), but of those for
@@ -45,7 +48,7 @@ class SnapshotKeeper:
             self._moment = await asyncio.to_thread(self._opened, wanted, at)
             if self._moment is not None:
                 # Not a task: what is given to the executor runs, and closes what is open, whoever is cancelled.
-                self._keeping = asyncio.get_running_loop().run_in_executor(None, _keep, self._moment)
+                self._keeping = asyncio.get_running_loop().run_in_executor(None, self._keep, self._moment)
 
     def _opened(self, partitions: Sequence[int], at: int) -> Moment | None:
         try:
@@ -54,8 +57,21 @@ class SnapshotKeeper:
                 return None  # before this engine was started, or had them
             return self._store.open_moment(partitions, at, self._horizons)
         except Unavailable as reason:
-            log.warning("the state is not kept", at=at, reason=str(reason))
+            self._failed(at, reason)
             return None
+
+    def _keep(self, moment: Moment) -> None:
+        try:
+            if moment.keep():
+                self.unkept.pop("state_not_kept", None)
+            else:
+                log.info("the state is not kept: the end came first", at=moment.at)
+        except Unavailable as reason:
+            self._failed(moment.at, reason)
+
+    def _failed(self, at: int, reason: Unavailable) -> None:
+        log.warning("the state is not kept", at=at, reason=str(reason))
+        self.unkept["state_not_kept"] = at, str(reason)
 
     def give_up(self) -> None:
         """Let what is being kept go, where that saves time: the next start in this hour will keep it."""
@@ -66,11 +82,3 @@ class SnapshotKeeper:
         """Return when nothing is being kept any more."""
         if self._keeping is not None:
             await self._keeping
-
-
-def _keep(moment: Moment) -> None:
-    try:
-        if not moment.keep():
-            log.info("the state is not kept: the end came first", at=moment.at)
-    except Unavailable as reason:
-        log.warning("the state is not kept", at=moment.at, reason=str(reason))

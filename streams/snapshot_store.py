@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from streams.checkpoint import ROLL_UP, Checkpoint, Partial, Recovered
 from streams.partial import unpack_share
 from streams.sql_store import SqlStore
-from streams.sql_tables import ReasonTable, ValueTable, table_of
+from streams.sql_tables import CheckpointTable, ReasonTable, ValueTable, table_of
 
 
 class Begun(NamedTuple):
@@ -33,9 +33,10 @@ class SnapshotStore(SqlStore):
         self._states = dict(states)
         self.begun = {number: Begun(state.at, state.ordinal) for number, state in states.items()}
         self.migrate()
-        shares: dict[int, list[Partial]] = {}
-        for partial in states[ROLL_UP].partials:
-            shares.setdefault(unpack_share(partial).partition, []).append(partial)
+        shares = _shares(states)
+        # What it had heard by its own moment, beyond these, a replay tells it.
+        told = [partial for partials in shares.values() for partial in partials]
+        self._states[ROLL_UP] = msgspec.structs.replace(states[ROLL_UP], partials=told)
         self.commit_all([_written(number, state, shares.get(number, [])) for number, state in states.items()])
         with self._writing() as connection:
             for number, state in states.items():
@@ -52,6 +53,12 @@ class SnapshotStore(SqlStore):
         kept = self._states.pop(partition, None)
         return super().recover(partition, horizons) if kept is None else kept
 
+    def written_at(self) -> dict[int, int]:
+        """By partition, when its last checkpoint was made (ms UTC)."""
+        table = table_of(CheckpointTable)
+        with self._reading() as connection:
+            return {row.partition: row.at for row in connection.execute(sa.select(table.c.partition, table.c.at))}
+
     def first_ends(self, kpi: str) -> dict[str, int]:
         """For every scope of which anything was ever said, the end of the first window that is here: those before it
         could not change any more when the state was kept."""
@@ -60,6 +67,14 @@ class SnapshotStore(SqlStore):
         query = sa.select(table.c.scope, first).where(table.c.kpi == kpi).group_by(table.c.scope)
         with self._reading() as connection:
             return {row.scope: row.end for row in connection.execute(query)}
+
+
+def _shares(states: Mapping[int, Recovered]) -> dict[int, list[Partial]]:
+    """By partition, its shares as of its own state; earlier versions kept all with the roll-up's state."""
+    shares: dict[int, list[Partial]] = {}
+    for partial in states[ROLL_UP].partials:
+        shares.setdefault(unpack_share(partial).partition, []).append(partial)
+    return shares | {number: state.partials for number, state in states.items() if state.has_shares}
 
 
 def _written(number: int, state: Recovered, shares: list[Partial]) -> Checkpoint:

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from streams.checkpoint import ROLL_UP, PaneRow, Recovered
+from streams.checkpoint import ROLL_UP, BeatMark, PaneRow, Recovered
 from streams.sql_database import answering, each_made
-from streams.sql_recovery import SqlRecovery
-from streams.sql_tables import CheckpointTable, PaneTable, PartialTable, SnapshotTable, table_of
+from streams.sql_recovery import UNMERGED_MS, SqlRecovery, partial_of
+from streams.sql_tables import BeatTable, CheckpointTable, PaneTable, PartialTable, SnapshotTable, table_of
 
 MINUTE_MS = 60_000
 MINUTES_KEPT_MS = 60 * MINUTE_MS
@@ -96,7 +96,19 @@ class SqlSnapshots(SqlRecovery):
         memory, nor encoded in one go in which no other thread has its turn."""
         state = self._recovered(connection, partition, horizons, with_panes=False)
         if partition == ROLL_UP:
-            self._add_amendable(connection, state, horizons)
+            # Which of the shares that are written it had heard of, the database does not know: each partition's are
+            # kept with its own state, and a replay tells what came after (streams.journal_replay).
+            table = table_of(PartialTable)
+            written = sa.select(table.c.kpi, table.c.end).where(_amendable(state.at, horizons)).distinct()
+            known = {(partial.kpi, partial.end) for partial in state.partials}
+            keys = {(kpi, end) for kpi, end in connection.execute(written)} - known
+            state.values = [*state.values, *self._values_of(connection, sorted(keys))]
+            state.partials = []
+        else:
+            table = table_of(PartialTable)
+            shares = sa.select(table).where(table.c.partition == partition, _amendable(state.at, horizons))
+            state.partials = [partial_of(row) for row in connection.execute(shares)]
+        state.has_shares = True
         state.minutes = self._minutes_of(connection, partition, minutes_from(state.at))
         state.reasons = self._reasons_of(connection, partition)
         encode = msgspec.msgpack.Encoder().encode
@@ -125,6 +137,15 @@ class SqlSnapshots(SqlRecovery):
                 found.setdefault(number, []).append(at)
         return found
 
+    def heard_at(self, at: int) -> dict[int, int]:
+        """By partition, up to which of its beats the roll-up had heard when its state was kept (all ms UTC)."""
+        table = table_of(BeatTable)
+        query = sa.select(table.c.beats).where(table.c.partition == ROLL_UP, table.c.at == at)
+        with self._reading() as connection:
+            packed = connection.execute(query).scalar()
+        marks = [] if packed is None else msgspec.msgpack.decode(packed, type=list[BeatMark])
+        return marks[-1].heard_to() if marks else {}
+
     def kept_states(self, moments: Mapping[int, int]) -> dict[int, Recovered]:
         """By partition, the state that was kept of a moment of its own."""
         table = table_of(SnapshotTable)
@@ -136,16 +157,13 @@ class SqlSnapshots(SqlRecovery):
                 for partition, content in connection.execute(query)
             }
 
-    def _add_amendable(self, connection: Connection, state: Recovered, horizons: Mapping[str, int]) -> None:
-        """All shares that may still be amended: later ones will have replaced them when the snapshot is used."""
-        table = table_of(PartialTable)
-        keys: set[tuple[str, int]] = set()
-        for kpi, horizon in horizons.items():
-            query = sa.select(table.c.end).where(table.c.kpi == kpi, table.c.end >= state.at - horizon).distinct()
-            keys |= {(kpi, end) for end in connection.execute(query).scalars()}
-        keys -= {(partial.kpi, partial.end) for partial in state.partials}
-        state.partials = [*state.partials, *self._partials_of(connection, sorted(keys))]
-        state.values = [*state.values, *self._values_of(connection, sorted(keys))]
+
+def _amendable(at: int, horizons: Mapping[str, int]) -> sa.ColumnElement[bool]:
+    """The shares that may still be amended after `at` (ms UTC): later ones will have replaced them when they are asked
+    for."""
+    table = table_of(PartialTable)
+    recent = [(table.c.kpi == kpi) & (table.c.end >= at - horizon) for kpi, horizon in horizons.items()]
+    return sa.or_(table.c.at >= at - UNMERGED_MS, *recent)
 
 
 def minutes_from(at: int) -> int:

@@ -19,9 +19,10 @@ from streams.alert import Command, Rule
 from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP, SummaryRow
-from streams.journal_replay import Replay, beginning, load_reel
+from streams.journal_replay import Replay, load_reel
 from streams.memory_live import MemoryLive
 from streams.past_store import PastStore
+from streams.reel import SETTLED_MS
 from streams.roll_up import Report
 from streams.span import MS_MAX
 from streams.sql_store import SqlStore
@@ -71,13 +72,15 @@ def story(minutes: int, begun: int) -> Iterator[Message]:
 
 
 class World(NamedTuple):
-    """What a run left behind, what it published by sequence number, and what its store answered at some moments."""
+    """What a run left behind, what it published by sequence number, what its store answered at some moments, and how
+    the place's figures stood on each beat of the roll-up."""
 
     store: SqlStore
     journal: SqliteJournal
     frames: Frames
     made: Catalogue
     answers: dict[int, Answers]
+    stood: dict[int, dict[str, bytes]]
 
 
 def answers_of(store: SqlStore | PastStore, made: Catalogue) -> Answers:
@@ -138,7 +141,7 @@ async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
         if beat % ANSWERED_BEATS == 0:
             answers[now] = answers_of(store, made)
     await engine.keeper.ended()
-    return World(store, journal, live.frames, made, answers)
+    return World(store, journal, live.frames, made, answers, {})
 
 
 class Worker:
@@ -148,8 +151,9 @@ class Worker:
         self.now = 0
         self._world, self._reports, self._partitions = world, reports, partitions
         self._spoken = 0
+        self.live = MemoryLive("w")
         self.engine = Engine(
-            world.made, world.store, MemoryLive("w"), lambda: self.now, self._report, world.journal.ends_ordinals,
+            world.made, world.store, self.live, lambda: self.now, self._report, world.journal.ends_ordinals,
             is_alone=False, roll_up_wait_s=0.0,
         )  # fmt: skip
 
@@ -168,6 +172,8 @@ class Worker:
             while self._reports and self._reports[0][0] <= now:
                 await self.engine.report(self._reports.pop(0)[1])
         await self.engine.beat(now)
+        if ROLL_UP in self._partitions:
+            self._world.stood[now] = await standing(self.live)
 
     def take(self, *partitions: int) -> None:
         """Own these from now on, and drop, unwritten, what is not among them."""
@@ -176,13 +182,13 @@ class Worker:
         self._partitions = partitions
 
 
-async def lived_by_two(folder: Path, minutes: int, begun: int, handed_over: int = MS_MAX) -> World:
-    """The story by two workers; at `handed_over` (ms UTC) the one with the roll-up takes over what the other has."""
+async def lived_by_two(folder: Path, minutes: int, begun: int, handed_over: int = MS_MAX, heir: int = 1) -> World:
+    """The story by two workers, the second with the roll-up; at `handed_over` (ms UTC) the `heir` takes everything."""
     made = catalogue(rules())
     store = SqlStore(f"sqlite:///{folder}/history.sqlite")
     store.migrate()
     journal = SqliteJournal.open(folder / "journal.sqlite", PARTITIONS)
-    world = World(store, journal, {}, made, {})
+    world = World(store, journal, {}, made, {}, {})
     reports: list[tuple[int, Report]] = []
     workers = [Worker(world, reports, 0), Worker(world, reports, 1, ROLL_UP)]
     packer, told = Packer("bridge", PARTITIONS, await journal.next_ordinals()), list(story(minutes, begun))
@@ -198,14 +204,27 @@ async def lived_by_two(folder: Path, minutes: int, begun: int, handed_over: int 
             for worker in workers:
                 worker.engine.order(command)
         if now >= handed_over > now - 310:
-            workers[0].take()
-            workers[1].take(0, 1, ROLL_UP)
+            workers[1 - heir].take()
+            workers[heir].take(0, 1, ROLL_UP)
+        if beat % 14 == 1 and now < handed_over:
+            # The one with the roll-up takes its time, and hears what the other says on a beat after its own.
+            await workers[0].beat(now + 4)
+            reports[:] = [(now, report) for _, report in reports]
         await workers[beat % 2].beat(now)
         if beat % (2 * ANSWERED_BEATS) == 0:
             world.answers[now] = answers_of(store, made)
     for worker in workers:
         await worker.engine.keeper.ended()
     return world
+
+
+async def standing(live: MemoryLive) -> dict[str, bytes]:
+    """The place's and its former districts' values and alerts, and the sources that are silent."""
+    told = (await live.since("", 0)).changes
+    return {
+        key: value for key, value in told.items()
+        if value is not None and (key.endswith(("@22", "@193", "@195", "s:silent")) or key.startswith("a:fast_place"))
+    }  # fmt: skip
 
 
 class Watched(MemoryLive):
@@ -221,6 +240,11 @@ class Watched(MemoryLive):
         if after != before:
             self.frames[after] = dict((await self.since(self._state.epoch, before)).changes)
         return after
+
+
+def moments_of(world: World, begin: int) -> dict[int, int]:
+    """Of when the states are with which a replay from `begin` on begins, by partition."""
+    return {number: state.at for number, state in load_reel(world.store, PARTITIONS, begin, MS_MAX).states.items()}
 
 
 async def no_wait(now: int) -> None:
@@ -259,6 +283,29 @@ async def answered_again(world: World, begin: int, end: int) -> dict[int, Answer
         others.cancel_scope.cancel()
     shown.close()
     return {now: answer for now, answer in answers.items() if now >= begin}
+
+
+async def stood_again(world: World, begin: int, end: int) -> dict[int, dict[str, bytes]]:
+    """How the place's figures stood on each beat of the roll-up in a replay."""
+    reel, stood = load_reel(world.store, PARTITIONS, begin, end), dict[int, dict[str, bytes]]()
+    shown = Replay(world.made, reel, world.journal, begin)
+
+    async def look(_: int) -> None:
+        stood[shown.now] = await standing(shown.live)
+
+    await shown.open()
+    await shown.run(look)
+    stood[shown.now] = await standing(shown.live)
+    shown.close()
+    return {now: stood[now] for now, marks in reel.steps if ROLL_UP in marks and now >= begin}
+
+
+def assert_stood(world: World, stood: dict[int, dict[str, bytes]]) -> None:
+    assert stood
+    for now, told in stood.items():
+        then = world.stood[now]
+        different = [name for name in {**then, **told} if then.get(name) != told.get(name)]
+        assert not different, f"{(now - NOON) / MINUTE:.3f} min after noon: {different}"
 
 
 def assert_told_again(world: World, answers: dict[int, Answers]) -> None:
@@ -349,12 +396,39 @@ async def test_of_two_workers_each_beat_is_made_again_with_what_its_own_partitio
     tmp_path: Path,
 ) -> None:
     world = await lived_by_two(tmp_path, minutes=9, begun=NOON - 4 * MINUTE)
-    moments = beginning(world.store.kept(), range(PARTITIONS), NOON + MINUTE)
+    moments = moments_of(world, NOON + MINUTE)
     assert NOON <= moments[0] != moments[1] < moments[ROLL_UP] <= NOON + 11_000
     answers = await answered_again(world, NOON + MINUTE, NOON + 5 * MINUTE)
     assert len(answers) >= 6
     assert {alert.scope for alert in answers[max(answers)]["alerts"]} == {A, B, world.made.place.code}
     assert_told_again(world, answers)
+    await world.journal.close()
+
+
+async def test_of_two_workers_the_places_figures_stand_on_every_beat_as_they_stood_then_from_the_first_one_on(
+    tmp_path: Path,
+) -> None:
+    world = await lived_by_two(tmp_path, minutes=9, begun=NOON - 4 * MINUTE)
+    begin = moments_of(world, NOON + MINUTE)[ROLL_UP] + 1
+    stood = await stood_again(world, begin, NOON + 5 * MINUTE)
+    assert len(stood) > 400
+    assert_stood(world, stood)
+    await world.journal.close()
+
+
+@pytest.mark.parametrize(("heir", "taken"), [(1, (0,)), (0, (ROLL_UP, 1))])
+async def test_around_a_change_of_worker_it_is_told_what_is_missing_and_after_it_the_place_stands_as_it_stood(
+    tmp_path: Path, heir: int, taken: tuple[int, ...]
+) -> None:
+    changed = NOON + 3 * MINUTE
+    world = await lived_by_two(tmp_path, minutes=10, begun=NOON - 4 * MINUTE, handed_over=changed, heir=heir)
+    (gap,) = load_reel(world.store, PARTITIONS, NOON + MINUTE, NOON + 6 * MINUTE).unrecorded
+    assert gap.partitions == taken
+    assert changed - 2_000 < gap.since < changed <= gap.until < changed + 2_000
+    stood = await stood_again(world, NOON + MINUTE, NOON + 6 * MINUTE)
+    whole = {now: told for now, told in stood.items() if not gap.since < now <= gap.until + SETTLED_MS}
+    assert len(stood) - 40 < len(whole) < len(stood)
+    assert_stood(world, whole)
     await world.journal.close()
 
 
@@ -364,7 +438,7 @@ async def test_a_partition_of_which_the_newest_state_is_missing_begins_earlier_a
     world = await lived_by_two(tmp_path, minutes=9, begun=NOON - 4 * MINUTE)
     with world.store.engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM snapshot WHERE partition = 0 AND at >= :noon"), {"noon": NOON})
-    moments = beginning(world.store.kept(), range(PARTITIONS), NOON + MINUTE)
+    moments = moments_of(world, NOON + MINUTE)
     assert moments[0] < NOON - 3 * MINUTE < NOON <= moments[1] < moments[ROLL_UP]
     answers = await answered_again(world, NOON + MINUTE, NOON + 5 * MINUTE)
     assert len(answers) >= 6

@@ -105,6 +105,26 @@ def test_a_worker_that_has_lost_its_partition_since_is_not_heard() -> None:
     assert roll_up.evaluate(NOON).closed == []
 
 
+def test_a_new_window_is_as_its_reports_say_and_the_database_is_not_asked_for_what_is_still_to_be_heard() -> None:
+    """Else what the place shows would hang on when other workers' checkpoints happened to be written."""
+    roll_up, feed = RollUp(catalogue(), nothing(), NOON), Feed(catalogue(), number=0)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 40), NOON))
+    first = feed.partition.evaluate(NOON).partials
+    assert roll_up.unknown(first) == [], "nobody ever spoke of any"
+    roll_up.report(Report(0, first, None), NOON)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON + 10 * MINUTE, 40), NOON + 10 * MINUTE))
+    told = {(partial.kpi, partial.end) for partial in feed.partition.evaluate(NOON + 10 * MINUTE).partials}
+    partials = feed.partition.checkpoint(NOON + 10 * MINUTE).partials
+    last = max(end for kpi, end in told if kpi == "speed")
+    roll_up.evaluate(NOON)
+    recovered = nothing()
+    recovered.open_values = roll_up.checkpoint(NOON, [], []).open_values
+    again = RollUp(catalogue(), recovered, NOON)
+    unknown = again.unknown(partials)
+    assert ("speed", NOON + 5 * MINUTE) in unknown, "of that one others may have spoken"
+    assert ("speed", last) not in unknown, "that one comes after all of which it knew"
+
+
 def test_a_window_is_not_forgotten_before_the_database_has_all_of_it() -> None:
     """A seed of the whole system found it: a disk that was full for hours, and a place that then lacked units."""
     made = catalogue()

@@ -14,6 +14,8 @@ from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.beat_engine import UNWRITTEN_MAX, Engine
 from streams.checkpoint import ROLL_UP, Checkpoint
+from streams.disk_watch import waits_source
+from streams.fault import fold
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -46,8 +48,12 @@ class SlowStore(SqlStore):
 class UnreadableStore(SqlStore):
     """A database that takes checkpoints, and of which a state cannot be read."""
 
+    is_readable = False
+
     def packed_state(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> bytes:
-        raise Unavailable("disk I/O error")
+        if not self.is_readable:
+            raise Unavailable("disk I/O error")
+        return super().packed_state(connection, partition, horizons)
 
 
 class Centre:
@@ -166,7 +172,7 @@ async def test_an_engine_that_starts_again_in_an_hour_that_has_its_state_keeps_n
     assert centre.kept == [NOON]
 
 
-async def test_what_cannot_be_kept_is_told_and_the_beats_go_on(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_what_cannot_be_kept_is_a_warning_until_another_state_is_and_the_beats_go_on(url: str) -> None:
     centre = await begun(store := UnreadableStore(url))
     for second in range(3):
         await centre.beat(NOON + second * 1_000)
@@ -174,7 +180,13 @@ async def test_what_cannot_be_kept_is_told_and_the_beats_go_on(url: str, capsys:
     await centre.beat(NOON + 3_000)
     assert centre.written == NOON + 3_000
     assert centre.kept == []
-    assert "the state is not kept" in capsys.readouterr().out
+    assert centre.engine.keeper.unkept == {"state_not_kept": (NOON, "disk I/O error")}
+    told = fold({}, waits_source(centre.engine.keeper.unkept)(NOON + 5_000), NOON + 5_000)["state_not_kept"]
+    assert (told.en, told.detail) == ("The state for replays could not be kept", "disk I/O error")
+    store.is_readable = True
+    await centre.beat(NOON + HOUR)
+    await centre.engine.keeper.ended()
+    assert (centre.kept, centre.engine.keeper.unkept) == ([NOON + HOUR], {})
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 

@@ -197,7 +197,7 @@ def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlS
     kept = store.kept_states({0: T0 + 1, ROLL_UP: T0 + 1})
     assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
     assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
-    assert (kept[0].source_names, kept[ROLL_UP].partials) == ([named], [share])
+    assert (kept[0].source_names, kept[0].partials, kept[ROLL_UP].partials) == ([named], [share], [])
     assert store.recover(0).offset == 2
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 

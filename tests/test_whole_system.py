@@ -11,6 +11,7 @@ from functools import cache
 from itertools import zip_longest
 from random import Random
 
+import msgspec
 import pytest
 from small_world import NOON
 from sqlmodel import SQLModel
@@ -105,7 +106,8 @@ def test_an_engine_that_died_goes_on_to_the_byte_from_its_last_checkpoint(seed: 
     straight = undisturbed(seed)
     assert disturbed.crashed > 0
     for name, rows in straight.tables.items():
-        assert_same_rows(name, disturbed.tables[name], rows)
+        found = disturbed.tables[name]
+        assert_same_rows(name, *((without_begins(found), without_begins(rows)) if name == "beat" else (found, rows)))
     assert disturbed.frames == straight.frames
 
 
@@ -141,6 +143,11 @@ def test_every_message_that_was_acknowledged_has_one_outcome_and_the_right_one(s
 
 
 # --- what to compare ---
+
+
+def without_begins(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Rows of beats, but for the mark of the first one after a start."""
+    return [(*row[:-1], [mark[:5] for mark in msgspec.msgpack.decode(row[-1])]) for row in rows]  # type: ignore[arg-type]
 
 
 def assert_same_rows(table: str, rows: list[tuple[object, ...]], expected: list[tuple[object, ...]]) -> None:

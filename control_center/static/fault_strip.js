@@ -9,9 +9,9 @@ import { age, words } from "./words.js";
 /** The gravest first, as in streams/fault.py. */
 const ORDER = [
   "disk_full", "broker_deaf", "journal_waits", "journal_slow", "checkpoint_waits", "bridge_silent", "disk_low",
-  "bridge_overtaken",
+  "bridge_overtaken", "state_not_kept",
 ];
-const WARNINGS = ["disk_low", "bridge_overtaken"];
+const WARNINGS = ["disk_low", "bridge_overtaken", "state_not_kept"];
 const STALE_MS = 15_000;
 
 /** Those that are still believed, the gravest first. @param {import("./replica").Replica} replica @param {number} now @returns {Fault[]} */

@@ -4,12 +4,18 @@ import asyncio
 
 import msgspec
 import pytest
-from gateway_client import wall_client
-from gateway_world import T0, World, alert_json, checkpoint, kpi_json, ledger_json
+from gateway_client import served, wall_client
+from gateway_world import DEFINITIONS, HOUR_MS, T0, World, alert_json, checkpoint, kpi_json, ledger_json, past_of
 
+from control_center.http_context import GatewaySettings, ReplaySpan
+from control_center.http_gateway import build_gateway
 from sensors.system_clock import now_ms
 from streams.beat import Rejection
+from streams.checkpoint import ROLL_UP
 from streams.fault import Seen, changes, fold
+from streams.memory_live import MemoryLive
+from streams.reel import SETTLED_MS, Unrecorded
+from streams.sql_store import SqlStore
 
 pytestmark = pytest.mark.anyio
 
@@ -95,3 +101,18 @@ async def test_metrics_have_the_ledger_ages_lags_and_channels(world: World) -> N
         'ioc_bridge_overtaken_total{bridge="one"} 2.0',
     ):  # fmt: skip
         assert line in lines
+
+
+async def test_a_replay_says_at_ready_when_what_it_shows_was_not_kept_as_the_worker_changed(store: SqlStore) -> None:
+    gap = Unrecorded(T0 - 4_000, T0, (3, ROLL_UP))
+    settings = GatewaySettings(replay=ReplaySpan(T0 - HOUR_MS, T0 + HOUR_MS, 30.0, [gap]))
+    shown = [T0]
+    gateway = build_gateway(settings, MemoryLive("past"), past_of(store, T0), DEFINITIONS, lambda: shown[-1])
+    async with served(gateway) as site:
+        told = []
+        for moment in (T0 - 4_001, T0 - 4_000, T0 + SETTLED_MS, T0 + SETTLED_MS + 1):
+            shown.append(moment)
+            told.append([row for row in (await site.ask("/ready")).json["warnings"] if row["what"] == "replay_gap"])
+    assert [len(rows) for rows in told] == [0, 1, 1, 0]
+    assert "the worker changed (partition 3, the whole place)" in told[1][0]["en"]
+    assert "đổi tiến trình xử lý (phân vùng 3, toàn địa phương)" in told[1][0]["vi"]
