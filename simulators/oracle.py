@@ -82,6 +82,10 @@ class Oracle:
             source = name._replace(is_status=False)
             self.heard.setdefault(source, []).append((received_at, not name.is_status or payload == b"online"))
 
+    def lateness_ms(self, kind: str) -> int:
+        """How late a reading of this kind may be and still count."""
+        return self._kinds[kind].lateness_s * 1000
+
     def total(self) -> Ledger:
         """The whole ledger."""
         return _sum(self.rows.values())
@@ -106,7 +110,7 @@ class Oracle:
         self, rules: Mapping[str, Rule], kpis: Mapping[str, Definition], until: int
     ) -> dict[Key, Sequence]:
         """What rules on KPIs do up to `until` (ms UTC), if messages were told as they were received; the whole place's
-        only if they kept up with the clock."""
+        only if they were not so late that they could not count any more."""
         settle = {name: kind.settle_s * 1000 for name, kind in self._kinds.items()}
         return sequences(rules, kpis, self.arrived, settle, self._place.code, self.zone_ms, until)
 

@@ -29,9 +29,6 @@ PATIENCE_S = 30.0
 LOOK_S = 1.0
 MISSING_LIMIT = 10_000
 LIVE_WITHIN_MS = 60_000
-KEPT_UP_MS = 4_000
-"""Windows wait 5 s for stragglers. Messages that come sooner than that after their time keep up with the clock."""
-
 HOUR_MS = 3_600_000
 
 Span = tuple[int, int]
@@ -172,7 +169,7 @@ def _alerts(oracle: Oracle, asked: HttpCentre, kpis: dict[str, Definition], span
     if answer is None or heard is None:
         return Section("alerts", why_not=grade.NO_ANSWER)
     rules = {row["id"]: msgspec.convert(row, Rule) for row in answer}
-    graded, why_not = _gradable(rules, kpis, span, ran)
+    graded, why_not = _gradable(oracle, rules, kpis, span, ran)
     expected: dict[Key, Sequence] = oracle.silence_alerts(graded, ran[1])
     if _lag(span, ran) is not None:
         expected |= oracle.value_alerts(graded, kpis, now_ms())
@@ -180,19 +177,19 @@ def _alerts(oracle: Oracle, asked: HttpCentre, kpis: dict[str, Definition], span
 
 
 def _gradable(
-    rules: dict[str, Rule], kpis: dict[str, Definition], span: Span, ran: Span
+    oracle: Oracle, rules: dict[str, Rule], kpis: dict[str, Definition], span: Span, ran: Span
 ) -> tuple[dict[str, Rule], str]:
     """The rules whose alerts one can know, and which ones are left out.
 
-    While a run keeps pace with the clock, those of units, and the place's where it keeps up with it as well. Of a run
-    of the past, those whose values were too old to be known when they came (they must raise nothing), and silence, if
-    the run was over before it could begin.
+    While a run keeps pace with the clock, those of units, and the place's where it is not so far behind the clock that
+    its messages could not count any more. Of a run of the past, those whose values were too old to be known when they
+    came (they must raise nothing), and silence, if the run was over before it could begin.
     """
     lag = _lag(span, ran)
     graded = {}
     for rule in rules.values():
         if lag is not None:
-            is_known = not rule.kpi or rule.scope == "unit" or lag <= KEPT_UP_MS
+            is_known = not rule.kpi or rule.scope == "unit" or lag < oracle.lateness_ms(kpis[rule.kpi].kind)
         elif rule.silent:
             is_known = ran[1] - ran[0] < rule.silent_s * 1000
         elif not rule.kpi:

@@ -203,8 +203,9 @@ class Partition:
             turn = self._reached(kind, before), self._reached(kind, now)
             for book in books:
                 self._take(beat, book.close(settled))
-                self._take(beat, book.current(self._clocks.newest[span], now))
-                for frame in book.turned(*turn):
+                said = book.current(self._clocks.newest[span], now)
+                self._take(beat, said)
+                for frame in book.begun(*turn, [frame.end for frame, _ in said]):
                     self._share(beat, book.kpi.id, frame)
         self._step_alerts(beat, now)
         self._intake.clear()
@@ -216,10 +217,10 @@ class Partition:
         return beat
 
     def _reached(self, kind: int, now: int) -> int:
-        """How far time has come in readings of a kind: it is the clock's while they keep up with it, within the time
-        that windows wait for them; then all partitions enter a window on the same beat."""
+        """How far time has come in readings of a kind: it is the clock's while they are not so late that they could not
+        count any more; then all partitions enter a window on the same beat."""
         newest = int(self._clocks.running(now)[kind * self._units : (kind + 1) * self._units].max())
-        return now if 0 <= now - newest <= self._catalogue.settle_ms[kind] else max(newest, 0)
+        return now if 0 <= now - newest <= self._catalogue.lateness_ms[kind] else max(newest, 0)
 
     def _settle(self, now: int, beat: Beat) -> None:
         intake = self._intake

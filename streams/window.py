@@ -1,5 +1,6 @@
 """Windows of one KPI: a window is a merge of panes; it is provisional, then final, and corrected when amended."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -135,14 +136,15 @@ class WindowBook:
             self._say(int(end), units[still_open & (ends == end)], closing=False) for end in np.unique(ends[still_open])
         ]
 
-    def turned(self, since: int, reached: int) -> list[Frame]:
-        """The window that time has entered between `since` and `reached` (ms UTC), if it sees anything already.
+    def begun(self, since: int, reached: int, told: Collection[int]) -> list[Frame]:
+        """The window in which time stands that has gone from `since` to `reached` (ms UTC), if it sees anything: when
+        it begins, and when something was told of older ones only. `told` are the ends of those told on this beat.
 
-        What reaches back past its beginning is told of all units at once when it begins: else the place's newest window
-        would have only those that happened to speak since. A tumbling window is empty when it begins.
+        What reaches back past its beginning is told of all units at once: else the place's newest window would have
+        only those that happened to speak since it began. A tumbling window is empty then.
         """
         before, end = self.end_after(np.array([since, reached])).tolist()
-        if self.reach_ms <= self.every_ms or before == end:
+        if self.reach_ms <= self.every_ms or end in told or (before == end and not told):
             return []
         frame = self.frame(end)
         # A silent unit's time ran on and goes back when it speaks late: the window may be closed already.

@@ -153,10 +153,10 @@ class Ratings:
         self.roll_up = RollUp(made, nothing(), NOON)
         self._count = 0
 
-    def rate(self, unit: str, at: int, score: int = 5) -> None:
+    def rate(self, unit: str, at: int, delay: int = 0) -> None:
         self._count += 1
-        event = cloudevent("rating", "given", at, self._count, score=score)
-        self.feeds[unit].tell((f"ioc/{unit}/rating/desk", event, at))
+        event = cloudevent("rating", "given", at, self._count, score=5)
+        self.feeds[unit].tell((f"ioc/{unit}/rating/desk", event, at + delay))
 
     def look(self, now: int, *units: str) -> tuple[int, int] | None:
         """What the place is shown of `satisfied`: readings, and the window's end in minutes after noon."""
@@ -203,3 +203,24 @@ def test_a_window_waits_for_a_partition_that_went_away_no_longer_than_is_known()
     assert world.look(turn + 300, A) == (2, 5)
     assert world.look(turn + TURN_MS - 1, A) == (2, 5)
     assert world.look(turn + TURN_MS, A) == (2, 10), "it is shown with what is known, though nobody said it again"
+
+
+def test_partitions_whose_messages_come_late_enter_a_window_with_the_others() -> None:
+    """A running city showed it: a desk whose last word had been on its way for a while held its partition back."""
+    world = Ratings()
+    world.rate(A, NOON + 4 * MINUTE)
+    world.rate(B, NOON + 3 * MINUTE, delay=MINUTE)
+    assert world.look(NOON + 4 * MINUTE + 400) == (2, 5)
+    world.rate(A, NOON + 5 * MINUTE)
+    assert world.look(NOON + 5 * MINUTE + 400) == (3, 10)
+
+
+def test_what_comes_late_counts_in_the_places_newest_window_at_once() -> None:
+    world = Ratings()
+    world.rate(A, NOON)
+    world.rate(B, NOON)
+    world.look(NOON + 1_000)
+    world.rate(A, NOON + 5 * MINUTE)
+    assert world.look(NOON + 5 * MINUTE + 400) == (3, 10)
+    world.rate(B, NOON + 4 * MINUTE, delay=2 * MINUTE)
+    assert world.look(NOON + 6 * MINUTE + 400) == (4, 10), "it was given before the window's last step began"
