@@ -20,7 +20,7 @@ from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.alert import Command
 from streams.catalogue import Catalogue, reach_ms
-from streams.checkpoint import ROLL_UP, BeatMark, Mail, SummaryRow
+from streams.checkpoint import ROLL_UP, BeatMark, Mail, Partial, SummaryRow
 from streams.checkpoint_writer import CheckpointWriter
 from streams.command_inbox import CommandInbox
 from streams.held import Held, HeldRollUp
@@ -29,6 +29,7 @@ from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, va
 from streams.partition import Beat, Partition
 from streams.roll_up import Report, RollUp
 from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
+from streams.sql_recovery import UNMERGED_MS
 from streams.sql_store import SqlStore
 
 BEAT_S = 0.5
@@ -45,6 +46,9 @@ UNWRITTEN_MAX = 2 * INTAKE_MAX
 HOUSEKEEPING_S = 600.0
 STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
+
+CLOCKS_MS = 1_000
+"""So far workers' clocks may be apart, and more than that."""
 
 ROLL_UP_WAIT_S = 0.005
 ROLL_UP_KEPT_AFTER_MS = 10_000
@@ -165,9 +169,8 @@ class Engine:
             await self._writer.wait(None)
             recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             now = self._clock()
-            self._roll_up = HeldRollUp(
-                RollUp(self._catalogue, recovered, now), now, recovered.at, begins=recovered.offset >= 0
-            )
+            state = RollUp(self._catalogue, recovered, now)
+            self._roll_up = HeldRollUp(state, now, recovered.at, recovered.at, begins=recovered.offset >= 0)
             await self._publish(self._all_of(self._roll_up.state))
 
     def disown(self, partition: int) -> None:
@@ -232,17 +235,33 @@ class Engine:
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
         await self.own_roll_up()
-        assert self._roll_up is not None
-        roll_up = self._roll_up.state
+        rolling = self._roll_up
+        assert rolling is not None
         now = self._beat_at if self._is_alone else self._clock()
-        unknown = roll_up.unknown(report.partials)
-        if unknown:
-            # The other partitions may have spoken of these windows long ago, even in an earlier process.
-            shares, values = await self._patiently(lambda: self._store.shares(unknown))
-            roll_up.restore(shares, values, now)
-        roll_up.report(report, now)
+        await self._look_up(rolling.state, report.partials, now)
+        rolling.state.report(report, now)
+        if not self._is_alone and report.partition not in rolling.caught_up:
+            await self._catch_up(rolling, report, now)
         self._reports_taken += 1
         self._reports_in.set()
+
+    async def _look_up(self, roll_up: RollUp, partials: list[Partial], now: int) -> None:
+        """The other partitions may have spoken of these windows long ago, even in an earlier process."""
+        unknown = roll_up.unknown(partials)
+        if unknown:
+            shares, values = await self._patiently(lambda: self._store.shares(unknown))
+            roll_up.restore(shares, values, now)
+
+    async def _catch_up(self, rolling: HeldRollUp, report: Report, now: int) -> None:
+        """What a partition had told the roll-up's last owner, and not written yet when the state was recovered here,
+        nobody tells again: it is read once the partition has written since."""
+        if report.written < rolling.owned_at + CLOCKS_MS:
+            return
+        since = rolling.recovered_at - UNMERGED_MS
+        shares = await self._patiently(lambda: self._store.shares_of(report.partition, since))
+        await self._look_up(rolling.state, [partial for _, partial in shares], now)
+        rolling.state.catch_up(report.partition, shares, now)
+        rolling.caught_up.add(report.partition)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""

@@ -59,11 +59,14 @@ class Held:
 
 @dataclass
 class HeldRollUp:
-    """The roll-up, owned since `owned_at` (ms UTC); nothing is acknowledged for it."""
+    """The roll-up, owned since `owned_at` and as its checkpoint of `recovered_at` left it (ms UTC); nothing is
+    acknowledged for it. `caught_up` are the partitions of which it has what its last owner may have heard."""
 
     state: RollUp
     owned_at: int
+    recovered_at: int
     checkpointed_at: int
+    caught_up: set[int] = field(default_factory=set)
     waiting: Checkpoint | None = None
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False

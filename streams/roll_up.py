@@ -154,6 +154,14 @@ class RollUp:
         if report.silent is not None:
             self._silent[report.partition] = report.silent
 
+    def catch_up(self, partition: int, shares: list[tuple[int, Partial]], now: int) -> None:
+        """Take in what the database has of a partition, each share with the time of its checkpoint (ms UTC), where that
+        is later than what was heard."""
+        for at, partial in shares:
+            window = self._windows.get((partial.kpi, partial.end))
+            if window is None or window.beats.get(partition, -1) < at:
+                self.receive([partial], now, at)
+
     def heard(self, now: int) -> dict[int, int]:
         """By partition, how old its newest report is at `now` (ms)."""
         return {partition: now - at for partition, at in self._heard.items()}

@@ -126,6 +126,13 @@ class SqlRecovery(SqlDatabase):
         with self._reading() as connection:
             return self._partials_of(connection, keys), self._values_of(connection, keys)
 
+    def shares_of(self, partition: int, since: int) -> list[tuple[int, Partial]]:
+        """A partition's shares that were written since (ms UTC), each with the time of its checkpoint."""
+        table = table_of(PartialTable)
+        query = sa.select(table).where(table.c.partition == partition, table.c.at >= since)
+        with self._reading() as connection:
+            return [(row.at, partial_of(row)) for row in connection.execute(query)]
+
     def _heads(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> list[Value]:
         head, value = table_of(HeadTable), table_of(ValueTable)
         kpis = connection.execute(sa.select(head.c.kpi).where(head.c.partition == partition).distinct()).scalars()

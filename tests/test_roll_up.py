@@ -1,11 +1,15 @@
 """The roll-up: districts and the whole place equal the same measures over all their readings."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import NOON, A, B, C, Feed, catalogue, cloudevent, nothing, senml
 
 from streams.beat import Value
+from streams.beat_engine import Engine
+from streams.memory_live import MemoryLive
 from streams.roll_up import TURN_MS, Report, RollUp
+from streams.sql_store import SqlStore
 
 MINUTE = 60_000
 UNITS = (A, B, C)
@@ -224,3 +228,34 @@ def test_what_comes_late_counts_in_the_places_newest_window_at_once() -> None:
     assert world.look(NOON + 5 * MINUTE + 400) == (3, 10)
     world.rate(B, NOON + 4 * MINUTE, delay=2 * MINUTE)
     assert world.look(NOON + 6 * MINUTE + 400) == (4, 10), "it was given before the window's last step began"
+
+
+@pytest.mark.anyio
+async def test_a_share_that_only_the_last_owner_heard_is_read_when_its_partition_has_written_it() -> None:
+    """A worker that stood still showed it: its successor's state lacked what was told and not written by then."""
+    made, store, now = catalogue(), SqlStore("sqlite://"), NOON + 20 * MINUTE
+    store.migrate()
+    feeds = [Feed(made, number=number) for number in range(2)]
+    for feed, unit, speed in zip(feeds, (A, B), (40.0, 60.0), strict=True):
+        feed.tell((f"ioc/{unit}/traffic/cam", senml("speed", NOON, speed), NOON))
+        feed.partition.evaluate(NOON)
+    told = [feed.partition.evaluate(now) for feed in feeds]
+
+    async def nobody(_: Report) -> None: ...
+
+    engine = Engine(made, store, MemoryLive("e"), lambda: now, nobody, is_alone=False)
+    await engine.own_roll_up()
+    # The first partition's share went to the last owner; it is written a moment after this one has begun.
+    await engine.report(Report(1, told[1].partials, {}, at=now, written=now))
+    assert store.commit(feeds[0].partition.checkpoint(now + 500))
+    await engine.report(Report(0, [], {}, at=now + 3_000, written=now + 500))
+    await engine.beat(now + 3_000)
+    assert place_speed(store) == (60.0, 1), "its clock may be ahead: it is not sure that all is written"
+    await engine.report(Report(0, [], {}, at=now + 4_000, written=now + 1_000))
+    await engine.beat(now + 4_500)
+    assert place_speed(store) == (50.0, 2)
+
+
+def place_speed(store: SqlStore) -> tuple[float | None, int]:
+    (value,) = [value for value in store.windows("speed", 0, NOON + 5 * MINUTE, 100) if value.scope == "22"]
+    return value.value, value.n
