@@ -87,7 +87,7 @@ class Centre:
         """Beat until it is so."""
         async with asyncio.timeout(SOON_S):
             while not holds():
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.01)  # SQLite's own thread waits for its lock by the clock
                 await self.beat(10)
 
     async def written(self, at: int) -> None:
