@@ -122,10 +122,15 @@ def decode(record: bytes) -> Batch:
     payloads = _cut(kept.text, struct.unpack(f"<{kept.count}I", kept.sizes))
     return Batch(
         kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending,
-        [topic.decode(errors="surrogatepass") for topic in topics], payloads,
+        [topic_text(topic) for topic in topics], payloads,
         list(struct.unpack(f"<{kept.count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
         kept.overtaken, kept.overtaken_at,
     )  # fmt: skip
+
+
+def topic_text(topic: bytes) -> str:
+    """A topic as text, from what a record keeps of it."""
+    return topic.decode(errors="surrogatepass")
 
 
 def _cut(text: bytes, sizes: Iterable[int]) -> list[bytes]:

@@ -2,9 +2,8 @@
 
 A unit's newest value is that of the window its watermark stands in, then of each window that closes after it while
 nothing arrives. The place's is that of the window the clock stands in, for all partitions tell it when it begins; so it
-is while messages may still count. The centre looks
-at values in beats, and at costly windows only every few seconds; so each sequence is worked out for several rhythms of
-looking, and is *sure* only when they all agree.
+is while messages may still count. The centre looks at values in beats, and at costly windows only every few seconds; so
+each sequence is worked out for several rhythms of looking, and is *sure* only when they all agree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -153,8 +153,8 @@ class Engine:
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
             totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
-            held = Held(state, recovered.ordinal, totals, recovered.at, generation=self._generation())
-            held.begins = recovered.offset >= 0
+            begins, generation = recovered.offset >= 0, self._generation()
+            held = Held(state, recovered.ordinal, totals, recovered.at, begins=begins, generation=generation)
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
             await self._publish(self._all_of(state))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensors.batch import JournaledBatch
+from sensors.batch import JournaledBatch, topic_text
 from sensors.decoders import cloudevents, senml
 from sensors.decoders.packs import PackDecoder
 from sensors.errors import MessageRejected
@@ -122,8 +122,10 @@ class Intake:
         sizes = [batch.count - skip for _, skip, batch in self._batches]
         keys = [np.frombuffer(batch.topic_keys, "<u8")[skip:] for _, skip, batch in self._batches]
         self._keys = np.concatenate(keys)
-        self._topics = Payloads.joined([_topics_of(batch, skip) for _, skip, batch in self._batches])
-        self._payloads = Payloads.joined([_payloads_of(batch, skip) for _, skip, batch in self._batches])
+        self._topics = Payloads.joined(
+            [_texts(batch.topics, batch.topic_sizes, skip) for _, skip, batch in self._batches]
+        )
+        self._payloads = Payloads.joined([_texts(batch.text, batch.sizes, skip) for _, skip, batch in self._batches])
         times = [np.frombuffer(batch.received_at, "<i8")[skip:] for _, skip, batch in self._batches]
         self._received = np.concatenate(times).astype(np.int64)
         self._offset = np.repeat(np.array([offset for offset, _, _ in self._batches], dtype=np.int64), sizes)
@@ -290,7 +292,7 @@ class Intake:
         )
 
     def _topic(self, message: int) -> str:
-        return self._topics[message].decode(errors="surrogatepass")
+        return topic_text(self._topics[message])
 
     def _tell_sources(self, source: Ints) -> None:
         sources = self._sources
@@ -321,11 +323,7 @@ class Intake:
         )  # fmt: skip
 
 
-def _topics_of(batch: JournaledBatch, skip: int) -> Payloads:
-    topics = Payloads(batch.topics, np.frombuffer(batch.topic_sizes, "<u4").astype(np.int64))
-    return topics.cut(skip, len(topics))
-
-
-def _payloads_of(batch: JournaledBatch, skip: int) -> Payloads:
-    payloads = Payloads(batch.text, np.frombuffer(batch.sizes, "<u4").astype(np.int64))
-    return payloads.cut(skip, len(payloads))
+def _texts(text: bytes, sizes: bytes, skip: int) -> Payloads:
+    """A batch's topics or payloads but the first `skip`."""
+    texts = Payloads(text, np.frombuffer(sizes, "<u4").astype(np.int64))
+    return texts.cut(skip, len(texts))

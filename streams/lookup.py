@@ -5,10 +5,9 @@ keys are hashes already and at least three quarters of the slots are free, so ne
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Keys = NDArray[np.uint64]
-Ints = NDArray[np.int64]
+from streams.columns import Ints
+from streams.identity import Keys
 
 SLOTS_LEAST = 256
 SLOTS_A_KEY = 4

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from streams.columns import Ints
+
 _FARTHEST = np.array([2**8 - 2, 2**16 - 2, 2**32 - 2], dtype=np.uint64)
 """How far numbers may be from the common one to take 1, 2 or 4 bytes: they are written plus 1."""
 

@@ -34,8 +34,7 @@ _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.
 
 def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...]) -> Partial:
     """Pack a frame's units that are not empty and have lost nothing of it."""
-    is_told = (frame.cells.n > 0) | (frame.cells.sources > 0)
-    used = np.flatnonzero(is_told if frame.lost is None else is_told & ~frame.lost)
+    used = np.flatnonzero(frame.is_told if frame.lost is None else frame.is_told & ~frame.lost)
     units = [unit_codes[unit] for unit in used.tolist()]
     share = _packed(partition, frame.is_closed, units, picked(frame.cells, used))
     return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.lost is not None)

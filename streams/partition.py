@@ -196,11 +196,11 @@ class Partition:
         beat = Beat(self.number, now, bridges=self._intake.bridges, overtaken=self._intake.overtaken)
         self._settle(now, beat)
         before, self._evaluated_at = self._evaluated_at, now
-        limits = self._clocks.running(now)
+        limits, limits_before = self._clocks.running(now), self._clocks.running(before)
         for kind, books in enumerate(self._folding.books_of_kind):
             span = slice(kind * self._units, (kind + 1) * self._units)
             settled = np.where(limits[span] == EMPTY, EMPTY, limits[span] - self._catalogue.settle_ms[kind])
-            turn = self._reached(kind, before), self._reached(kind, now)
+            turn = self._reached(kind, limits_before[span], before), self._reached(kind, limits[span], now)
             for book in books:
                 self._take(beat, book.close(settled))
                 said = book.current(self._clocks.newest[span], now)
@@ -216,10 +216,11 @@ class Partition:
         beat.watermark = int(self._clocks.newest.max())
         return beat
 
-    def _reached(self, kind: int, now: int) -> int:
-        """How far time has come in readings of a kind: it is the clock's while they are not so late that they could not
-        count any more; then all partitions enter a window on the same beat."""
-        newest = int(self._clocks.running(now)[kind * self._units : (kind + 1) * self._units].max())
+    def _reached(self, kind: int, limits: Ints, now: int) -> int:
+        """How far time has come in readings of a kind, whose watermarks have run on to `limits` at `now`: it is the
+        clock's while they are not so late that they could not count any more; then all partitions enter a window on the
+        same beat."""
+        newest = int(limits.max())
         return now if 0 <= now - newest <= self._catalogue.lateness_ms[kind] else max(newest, 0)
 
     def _settle(self, now: int, beat: Beat) -> None:

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sensors.batch import topic_text
 from sensors.errors import MessageRejected
 from sensors.kind import Kind
 from sensors.payloads import Payloads
 from sensors.topic import Topic, parse
 from streams.catalogue import Catalogue
 from streams.columns import Ints
-from streams.lookup import Keys, Lookup
+from streams.identity import Keys
+from streams.lookup import Lookup
 from streams.source import Sources
 
 ROUTES_CACHED = 200_000
@@ -77,7 +79,7 @@ class Routes:
         for message, key in zip(unknown.tolist(), keys[unknown].tolist(), strict=True):
             if key not in fresh and key not in reasons:
                 try:
-                    self.table.append(self._resolve(parse(topics[message].decode(errors="surrogatepass"))))
+                    self.table.append(self._resolve(parse(topic_text(topics[message]))))
                     self._known.add(key)
                     fresh.add(key)
                 except MessageRejected as reason:

@@ -39,6 +39,11 @@ class Frame(NamedTuple):
     lost: NDArray[np.bool_] | None
     is_closed: bool = False
 
+    @property
+    def is_told(self) -> NDArray[np.bool_]:
+        """The units of which it says anything."""
+        return np.asarray((self.cells.n > 0) | (self.cells.sources > 0))
+
 
 class WindowBook:
     """The windows of one KPI over the units of one partition. Times inside are ms UTC; panes count local time."""
@@ -149,7 +154,7 @@ class WindowBook:
         frame = self.frame(end)
         # A silent unit's time ran on and goes back when it speaks late: the window may be closed already.
         is_closed = not self._open_units(frame).any()
-        return [frame._replace(is_closed=is_closed)] if ((frame.cells.n > 0) | (frame.cells.sources > 0)).any() else []
+        return [frame._replace(is_closed=is_closed)] if frame.is_told.any() else []
 
     def _open_units(self, frame: Frame) -> NDArray[np.bool_]:
         """The units that have readings in the window and have not closed it."""
