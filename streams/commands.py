@@ -1,7 +1,9 @@
 """`ioc worker`, `ioc check`, `ioc summary`: the processor's commands."""
 
 import asyncio
+import os
 import signal
+import socket
 import uuid
 from pathlib import Path
 from typing import Annotated
@@ -64,7 +66,7 @@ async def _work(
     engine = cluster.engine
     watch = FaultWatch(
         live, now_ms, waits_source(engine.waits), ends_source(cluster.ends), overtaken_source(engine.overtaken),
-        waits_source(engine.keeper.unkept),
+        waits_source(engine.keeper.unkept), teller=f"{socket.gethostname()}-{os.getpid()}",
     )  # fmt: skip
     if broker is not None:
         probe = MqttProbe(broker, now_ms, f"ioc-probe-{uuid.uuid4().hex[:12]}", is_ours=False)

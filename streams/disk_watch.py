@@ -15,7 +15,7 @@ from sensors.journal import Record
 from sensors.mqtt_probe import MqttProbe
 from sensors.room import RESUME_FACTOR
 from streams.bridge import Bridges, words
-from streams.fault import WAITS_MS, Fault, Seen, What, changes, fold
+from streams.fault import WAITS_MS, Fault, Seen, What, changes, fold, left_behind
 from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
 
@@ -28,14 +28,20 @@ log = structlog.get_logger("faults")
 
 
 class FaultWatch:
-    """Publishes `f:<what>` for what its sources see at each look, and deletes it when they see it no more."""
+    """Publishes `f:<what>` for what its sources see at each look, and deletes it when they see it no more.
 
-    def __init__(self, live: LiveStore, clock: Callable[[], int], *sources: Source) -> None:
+    Where several tell, each is a `teller` by a name of its own. What one that died has left is deleted at the first
+    look of the next that begins.
+    """
+
+    def __init__(self, live: LiveStore, clock: Callable[[], int], *sources: Source, teller: str = "") -> None:
         """A source answers within microseconds; more of them may be added to `sources` as parts come up."""
         self._live = live
         self._clock = clock
+        self._teller = teller
         self.sources = list(sources)
         self._told: dict[What, Fault] = {}
+        self._has_tidied = False
 
     async def run(self) -> None:
         """Look for ever."""
@@ -51,13 +57,21 @@ class FaultWatch:
             seen |= source(now)
         faults = fold(self._told, seen, now)
         try:
-            said = changes(self._told, faults)
+            said = changes(self._told, faults, self._teller) | await self._left_behind(now)
             if said:
                 await self._live.publish(said)
         except Unavailable:
             return
+        self._has_tidied = True
         self._log(faults)
         self._told = faults
+
+    async def _left_behind(self, now: int) -> dict[str, None]:
+        if self._has_tidied:
+            return {}
+        held = (await self._live.since("", 0)).changes
+        told = {key: value for key, value in held.items() if key.startswith("f:") and value is not None}
+        return dict.fromkeys(left_behind(told, now))
 
     def _log(self, faults: Mapping[What, Fault]) -> None:
         for what, fault in faults.items():

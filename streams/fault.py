@@ -1,5 +1,7 @@
 """What ails the centre itself: a closed set of faults, each with its words, kept in the live store as `f:<what>`.
 
+In a cluster each worker tells its own, as `f:<what>@<teller>`: what one of them sees no more, another may see still.
+
 A fault is told as long as it lasts and deleted when it is over. `at` is when it was said last: what a process that
 died has left behind in a store that outlives it is as old as it says, and is not believed for longer than STALE_MS.
 """
@@ -27,6 +29,7 @@ WAITS_MS = 3_000
 
 AGAIN_MS = 5_000
 STALE_MS = 15_000
+FORGOTTEN_MS = 60_000
 WARNINGS: tuple[What, ...] = ("disk_low", "bridge_overtaken", "state_not_kept")
 """What stops nothing: shown and told, and no reason not to be ready."""
 
@@ -58,7 +61,7 @@ class Seen(NamedTuple):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """The JSON behind `f:<what>`. `since` and `at` in ms UTC; `detail` is the machine's own reason, if any."""
+    """The JSON behind a key of a fault. `since` and `at` in ms UTC; `detail` is the machine's own reason, if any."""
 
     what: What
     since: int
@@ -84,16 +87,28 @@ def fold(told: Mapping[What, Fault], seen: Mapping[What, Seen], now: int) -> dic
     return found
 
 
-def changes(told: Mapping[What, Fault], faults: Mapping[What, Fault]) -> dict[str, bytes | None]:
-    """What the live store must hear so that it holds `faults` where it held `told`."""
+def changes(told: Mapping[What, Fault], faults: Mapping[What, Fault], teller: str = "") -> dict[str, bytes | None]:
+    """What the live store must hear so that it holds `faults` of this `teller` where it held `told`."""
+    end = f"@{teller}" if teller else ""
     said: dict[str, bytes | None] = {
-        f"f:{what}": _encode(fault) for what, fault in faults.items() if told.get(what) is not fault
+        f"f:{what}{end}": _encode(fault) for what, fault in faults.items() if told.get(what) is not fault
     }
-    return said | {f"f:{what}": None for what in told if what not in faults}
+    return said | {f"f:{what}{end}": None for what in told if what not in faults}
+
+
+def left_behind(values: Mapping[str, bytes], now: int) -> list[str]:
+    """The keys among these `values` of the live store that nobody has said again for so long that their teller died."""
+    return [key for key, value in values.items() if now - _decode(value).at > FORGOTTEN_MS]
 
 
 def standing(values: Iterable[bytes], now: int) -> list[Fault]:
-    """The faults behind values of the live store that are still believed, the gravest first."""
+    """The faults behind values of the live store that are still believed, the gravest first.
+
+    What several tell in the same words is one fault, since the first of them saw it.
+    """
     order = list(WORDS)
-    faults = [_decode(value) for value in values]
-    return sorted((fault for fault in faults if now - fault.at <= STALE_MS), key=lambda fault: order.index(fault.what))
+    found: dict[tuple[What, str], Fault] = {}
+    for fault in sorted((_decode(value) for value in values), key=lambda fault: fault.since):
+        if now - fault.at <= STALE_MS:
+            found.setdefault((fault.what, fault.vi), fault)
+    return sorted(found.values(), key=lambda fault: order.index(fault.what))

@@ -9,8 +9,7 @@ worker nor an earlier look has had, TAIL at most (`sensors.kafka_journal` says w
 many). What is known never goes back, and stays while Kafka does not answer.
 
 The bridges are judged by one worker for all partitions, the one that has the roll-up: a bridge that is heard in one
-partition may have said nothing in others for hours, and what several workers say of one fault they would delete for
-each other.
+partition may have said nothing in others for hours.
 """
 
 import asyncio

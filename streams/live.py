@@ -16,7 +16,8 @@ Keys, and the JSON value behind each:
                       bridge (sensors.batch)
     s:silent          {"<unit>/<kind>/<source>": ms of last word, …}: sources now silent
     f:<what>          {"what", "since": ms, "at": ms, "vi", "en", "detail"}: what ails the centre itself
-                      (streams.fault); deleted when it is over, not believed 15 s after `at`
+                      (streams.fault); deleted when it is over, not believed 15 s after `at`; in a cluster
+                      f:<what>@<teller>, of each worker its own
     p:<partition>     {"watermark": ms, "offset": int, "lag": int, "at": ms}: the worker's progress
 """
 

@@ -78,9 +78,9 @@ class Polled(ABC):
             frame = json.loads(socket.recv(10))
             while frame["t"] != "d":
                 frame = json.loads(socket.recv(10))
-        faults = {key[2:]: value for key, value in frame["d"].items() if key.startswith("f:")}
+        faults = [value for key, value in frame["d"].items() if key.startswith("f:")]
         # As a wall's page does: what a process that died has left behind is not believed for long.
-        return {what: fault for what, fault in faults.items() if time.time() * 1000 - fault["at"] <= STALE_MS}
+        return {fault["what"]: fault for fault in faults if time.time() * 1000 - fault["at"] <= STALE_MS}
 
     def until(self, holds: Callable[[], Any], words: str, deadline_s: float | None = None) -> Any:
         allowed_s = self.deadline_s if deadline_s is None else deadline_s

@@ -11,7 +11,19 @@ from sensors.disk_room import DiskGauge, room_of
 from sensors.errors import Unavailable
 from sensors.room import Limits
 from streams.disk_watch import OVERTAKEN_MS, FaultWatch, disk_source, overtaken_source, waits_source
-from streams.fault import AGAIN_MS, STALE_MS, WAITS_MS, WARNINGS, WORDS, Seen, What, changes, fold, standing
+from streams.fault import (
+    AGAIN_MS,
+    FORGOTTEN_MS,
+    STALE_MS,
+    WAITS_MS,
+    WARNINGS,
+    WORDS,
+    Seen,
+    What,
+    changes,
+    fold,
+    standing,
+)  # fmt: skip
 from streams.memory_live import MemoryLive
 
 NOW = 1_790_000_000_000
@@ -41,6 +53,18 @@ def test_the_gravest_stands_first_and_what_was_said_long_ago_is_not_believed() -
     values = [value for value in changes({}, told).values() if value is not None]
     assert [fault.what for fault in standing(values, NOW + STALE_MS)] == ["disk_full", "bridge_silent", "disk_low"]
     assert standing(values, NOW + STALE_MS + 1) == []
+
+
+def test_what_several_tell_in_the_same_words_stands_once_since_the_first_and_in_other_words_beside_it() -> None:
+    late = fold({}, {"checkpoint_waits": Seen(detail="no answer"), "bridge_overtaken": Seen("b1", "b1")}, NOW + 2_000)
+    early = fold({}, {"checkpoint_waits": Seen(detail="away"), "bridge_overtaken": Seen("b2", "b2")}, NOW)
+    values = [value for told in (late, early) for value in changes({}, told).values() if value is not None]
+    found = [(fault.what, fault.since, fault.detail, fault.vi[-2:]) for fault in standing(values, NOW + 3_000)]
+    assert found[0][:3] == ("checkpoint_waits", NOW, "away")
+    assert [(what, words) for what, _, _, words in found[1:]] == [
+        ("bridge_overtaken", "b2"),
+        ("bridge_overtaken", "b1"),
+    ]
 
 
 def test_the_pages_know_the_same_faults_in_the_same_order_and_the_same_as_warnings() -> None:
@@ -114,5 +138,31 @@ def test_what_the_live_store_could_not_be_told_it_is_told_at_the_next_look() -> 
         live.is_lost = False
         await watch.look()
         assert set((await live.since("", 0)).changes) == {"f:bridge_silent"}
+
+    asyncio.run(story())
+
+
+def test_what_one_worker_sees_no_more_another_still_tells_and_what_a_dead_one_told_the_next_deletes() -> None:
+    async def story() -> None:
+        live, now = MemoryLive("epoch"), NOW
+        waits: dict[str, dict[What, tuple[int, str]]] = {name: {} for name in ("one", "two", "three")}
+        watches = {name: FaultWatch(live, lambda: now, waits_source(waits[name]), teller=name) for name in waits}
+
+        async def held() -> set[str]:
+            return {key for key, value in (await live.since("", 0)).changes.items() if value is not None}
+
+        for name in ("one", "two"):
+            waits[name]["checkpoint_waits"] = NOW - WAITS_MS, "away"
+            await watches[name].look()
+        assert await held() == {"f:checkpoint_waits@one", "f:checkpoint_waits@two"}
+        del waits["one"]["checkpoint_waits"]
+        await watches["one"].look()
+        assert await held() == {"f:checkpoint_waits@two"}, "the other one waits still"
+        now += FORGOTTEN_MS
+        await watches["three"].look()
+        assert await held() == {"f:checkpoint_waits@two"}, "it may be alive"
+        now += 1
+        await FaultWatch(live, lambda: now, teller="four").look()
+        assert await held() == set()
 
     asyncio.run(story())

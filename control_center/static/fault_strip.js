@@ -14,13 +14,20 @@ const ORDER = [
 const WARNINGS = ["disk_low", "bridge_overtaken", "state_not_kept"];
 const STALE_MS = 15_000;
 
-/** Those that are still believed, the gravest first. @param {import("./replica").Replica} replica @param {number} now @returns {Fault[]} */
+/** Those that are still believed, the gravest first; what several workers tell in the same words, once. @param {import("./replica").Replica} replica @param {number} now @returns {Fault[]} */
 export function standingFaults(replica, now) {
-  return replica
+  const believed = replica
     .under("f:")
     .map(([, fault]) => fault)
     .filter((fault) => now - fault.at <= STALE_MS)
-    .sort((one_, other) => ORDER.indexOf(one_.what) - ORDER.indexOf(other.what));
+    .sort((one_, other) => one_.since - other.since);
+  /** @type {Map<string, Fault>} */
+  const found = new Map();
+  for (const fault of believed) {
+    const told = `${fault.what} ${fault.vi}`;
+    if (!found.has(told)) found.set(told, fault);
+  }
+  return [...found.values()].sort((one_, other) => ORDER.indexOf(one_.what) - ORDER.indexOf(other.what));
 }
 
 /** @param {Fault} fault @returns {"critical" | "warning"} */
