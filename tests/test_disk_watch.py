@@ -23,7 +23,7 @@ from streams.fault import (
     changes,
     fold,
     standing,
-)  # fmt: skip
+)
 from streams.memory_live import MemoryLive
 
 NOW = 1_790_000_000_000
