@@ -204,6 +204,10 @@ class Engine:
         state = self._held[partition].state
         state.offset = max(state.offset, offset)
 
+    def take_written(self, may_be: bool) -> None:
+        """For replays: whether what has been written may be told as written on the next beat, as it was then."""
+        self._writer.holds_back = not may_be
+
     async def observe(self, record: Record, acknowledge: Callable[[], Awaitable[None]] | None = None) -> bool:
         """Take a record in; `acknowledge` is called once the checkpoint that covers it has been committed.
 
@@ -333,7 +337,8 @@ class Engine:
             held.evaluated = held.state.next_ordinal
             held.received = max(ends.get(number, 0), held.evaluated)
             held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
-            held.beats.append(BeatMark(now, held.offset, held.received, self._sequence, begins=held.begins))
+            mark = BeatMark(now, held.offset, held.received, self._sequence, begins=held.begins, waited=held.waited)
+            held.beats.append(mark)
             held.begins = False
             self._describe(beat, changes)
             self._reports_sent += 1
@@ -390,6 +395,7 @@ class Engine:
     def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
         for number, held in self._partitions():
+            held.waited = held.waiting is not None
             yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)

@@ -148,7 +148,8 @@ class BeatMark(msgspec.Struct, frozen=True, array_like=True):
 
     Of the roll-up, `offset` counts beats, and `heard` says by partition how old (ms) the newest report was that it had
     taken in: in the cluster they come over Kafka. `begins`: the first one since its worker took over from another, or
-    from itself before a restart; what that had shown after its last checkpoint is nowhere kept.
+    from itself before a restart; what that had shown after its last checkpoint is nowhere kept. `waited`: on the beat
+    before, a checkpoint still waited to be written when the ledger was told.
     """
 
     now: int
@@ -157,6 +158,7 @@ class BeatMark(msgspec.Struct, frozen=True, array_like=True):
     sequence: int
     heard: dict[int, int] = {}
     begins: bool = False
+    waited: bool = False
 
     def heard_to(self) -> dict[int, int]:
         """By partition, up to which of its beats (ms UTC) the roll-up had heard."""

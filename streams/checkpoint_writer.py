@@ -31,6 +31,8 @@ class CheckpointWriter:
         self._wake = wake
         self._checkpoints: list[Checkpoint] = []
         self._commit: asyncio.Future[tuple[set[int], int]] | None = None
+        self.holds_back = False
+        """Whether nothing is to be taken yet: a replay's database is quicker than the one of then."""
         self.waits: dict[What, tuple[int, str]] = {}
         """What is waited for, since when (ms UTC) and why: `disk_watch` tells it, also in the midst of a slow call."""
 
@@ -66,7 +68,7 @@ class CheckpointWriter:
 
         Our own mistakes in it are raised here.
         """
-        if self._commit is None or not self._commit.done():
+        if self._commit is None or not self._commit.done() or self.holds_back:
             return []
         commit, self._commit = self._commit, None
         checkpoints, self._checkpoints = self._checkpoints, []

@@ -19,7 +19,7 @@ Acknowledge = Callable[[], Awaitable[None]]
 class Held:
     """A partition. `taken` counts the messages taken in that are not written, of which `waiting`, the checkpoint that
     is made and not committed, covers `covered`; `unacknowledged` are records' offsets. `begins`: its next beat is
-    the first after it was recovered."""
+    the first after it was recovered; `waited`: when its ledger was last told, a checkpoint still waited."""
 
     state: Partition
     ordinal: int
@@ -31,6 +31,7 @@ class Held:
     covered: int = 0
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False
+    waited: bool = False
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     evaluated: int = 0

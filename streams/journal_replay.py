@@ -16,6 +16,7 @@ What a worker that fell had said and never wrote is not said again, and numbers 
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import structlog
 
@@ -50,9 +51,11 @@ def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
     for number, after in moments.items():
         for mark in store.beats(number, after, end):
             beats.setdefault(mark.now, {})[number] = mark
-    if not any(now >= begin for now in beats):
+    if not any(begin <= now <= end for now in beats):
         raise SettingsError("FROM TO: không có nhịp nào trong khoảng này / the engine made no beat in this span")
-    states, steps = store.kept_states(moments), in_order(beats)
+    states = store.kept_states(moments)
+    steps = in_order({now: marks for now, marks in beats.items() if now <= end})
+    following = next(iter(in_order({now: marks for now, marks in beats.items() if now > end})), None)
     place = next((marks[ROLL_UP] for _, marks in steps if ROLL_UP in marks), None)
     if place is None or place.offset > states[ROLL_UP].offset + 1:
         raise SettingsError(
@@ -67,7 +70,7 @@ def load_reel(store: SqlStore, partitions: int, begin: int, end: int) -> Reel:
     commands: dict[int, list[Command]] = {}
     for at, command in store.applied_commands(min(moments.values()), end):
         commands.setdefault(at, []).append(command)
-    return Reel(states, heard, steps, commands, unrecorded(moments, steps))
+    return Reel(states, heard, steps, following, commands, unrecorded(moments, steps))
 
 
 class Replay:
@@ -116,21 +119,23 @@ class Replay:
             if number != ROLL_UP:
                 await self.engine.own(number)
         await self.engine.own_roll_up()
-        for made, step in enumerate(self.warm_up, start=1):
-            await self._beat(step)
+        steps = [*self.warm_up, *self.shown[:1]]
+        for made, (step, following) in enumerate(pairwise(steps), start=1):
+            await self._beat(step, following)
             progress(made)
         # From here on changes are numbered as they were for those who looked then.
         self.live.renumber(max(mark.sequence for mark in self.shown[0].marks.values()))
 
     async def run(self, pace: Callable[[int], Awaitable[None]]) -> None:
         """Make the beats from `begin` on; `pace` waits until a beat's time has come."""
-        for step in self.shown:
+        for step, following in zip(self.shown, [*self.shown[1:], self._reel.following], strict=True):
             await pace(step.now)
-            await self._beat(step)
+            await self._beat(step, following)
 
-    async def _beat(self, step: Step) -> None:
+    async def _beat(self, step: Step, following: Step | None) -> None:
         now, marks = step
         self.now = now
+        self.engine.take_written(following is None or not self._waited(step, following))
         # Changes that were no beat's, such as faults of the centre, have had numbers too.
         self.live.skip_to(max(mark.sequence for mark in marks.values()))
         for number, mark in sorted(marks.items()):
@@ -144,6 +149,12 @@ class Replay:
         for command in self._reel.commands.get(now, ()):
             self.engine.order(command)
         await self.engine.beat(now, only=marks)
+
+    def _waited(self, step: Step, following: Step) -> bool:
+        """Whether the database was behind on this beat. Of several workers, each of which waited for checkpoints of its
+        own, that is not told again."""
+        is_one = step.marks.keys() == following.marks.keys() == self._reel.states.keys()
+        return is_one and any(mark.waited and not mark.begins for mark in following.marks.values())
 
     def _hear_to(self, mark: BeatMark) -> None:
         heard = mark.heard_to()

@@ -47,12 +47,13 @@ class Unrecorded(NamedTuple):
 
 class Reel(NamedTuple):
     """What a replay needs: the states that it begins with, up to which beat of each partition (ms UTC) the roll-up had
-    heard when its own was kept, the beats in the order in which they were done, the commands that were carried out on
-    them, and what it lacks."""
+    heard when its own was kept, the beats in the order in which they were done and the one after these, the commands
+    that were carried out on them, and what it lacks."""
 
     states: dict[int, Recovered]
     heard: dict[int, int]
     steps: list[Step]
+    following: Step | None
     commands: dict[int, list[Command]]
     unrecorded: list[Unrecorded]
 

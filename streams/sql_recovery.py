@@ -100,18 +100,18 @@ class SqlRecovery(SqlDatabase):
     # What a replay follows
 
     def beats(self, partition: int, after: int, until: int) -> list[BeatMark]:
-        """The beats of a partition in (after, until] ms UTC."""
+        """The beats of a partition in (after, until] ms UTC, and the next one if there is one."""
         table = table_of(BeatTable)
-        # A checkpoint's row has the beats up to its own time; one that had to wait covers more than a second.
-        query = sa.select(table.c.beats).where(table.c.partition == partition, table.c.at > after).order_by(table.c.at)
+        # A checkpoint's row has the beats up to its own time: the first one after `until` has the last of them.
+        last = sa.select(sa.func.min(table.c.at)).where(table.c.partition == partition, table.c.at > until)
+        is_in = (table.c.at > after) & (table.c.at <= sa.func.coalesce(last.scalar_subquery(), until))
+        query = sa.select(table.c.beats).where(table.c.partition == partition, is_in).order_by(table.c.at)
         found: list[BeatMark] = []
         with self._reading() as connection:
             for (packed,) in connection.execute(query):
-                beats = msgspec.msgpack.decode(packed, type=list[BeatMark])
-                if beats and beats[0].now > until:
-                    break
-                found += [beat for beat in beats if after < beat.now <= until]
-        return found
+                found += msgspec.msgpack.decode(packed, type=list[BeatMark])
+        wanted = [beat for beat in found if after < beat.now <= until]
+        return wanted + [beat for beat in found if beat.now > until][:1]
 
     def applied_commands(self, after: int, until: int) -> list[tuple[int, Command]]:
         """Commands carried out on beats in (after, until], each with its beat's time, in that order."""

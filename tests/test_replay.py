@@ -1,6 +1,7 @@
 """A replay makes the beats of a past period again: what it publishes is what was published then, byte for byte."""
 
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,9 +103,10 @@ def answers_of(store: SqlStore | PastStore, made: Catalogue) -> Answers:
     return found
 
 
-async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
+async def lived(folder: Path, minutes: int, begun: int = NOON, held_up: Container[int] = ()) -> World:
     """The engine over a journal that fills up, in beats of unequal lengths; an alert is acknowledged by a person, the
-    broker refuses clients, and summaries are made."""
+    broker refuses clients, and summaries are made. On the beats that are to be `held_up`, by their numbers, another
+    connection has the database locked, and none waits for it."""
     made = catalogue(rules())
     store = SqlStore(f"sqlite:///{folder}/history.sqlite")
     store.migrate()
@@ -114,11 +116,13 @@ async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
     async def report(told: Report) -> None:
         await engine.report(told)
 
-    engine = Engine(made, store, live, lambda: now, report, journal.ends_ordinals)
+    patience_s = 0.0 if held_up else None
+    engine = Engine(made, store, live, lambda: now, report, journal.ends_ordinals, patience_s=patience_s)
     for number in range(PARTITIONS):
         await engine.own(number)
     await engine.own_roll_up()
     packer, told = Packer("bridge", PARTITIONS, await journal.next_ordinals()), list(story(minutes, begun))
+    holder = sqlite3.connect(folder / "history.sqlite", isolation_level=None)
     beat = 0
     while told or beat % 50:
         beat += 1
@@ -134,12 +138,17 @@ async def lived(folder: Path, minutes: int, begun: int = NOON) -> World:
             command = Command("c1", now, "truc-ban", "acknowledge", alert.id)
             store.record_command(command)
             engine.order(command)
+        if holder.in_transaction != (beat in held_up):
+            holder.execute("COMMIT" if holder.in_transaction else "BEGIN IMMEDIATE")
         if beat % 100 == 50:
             store.record_refusals(now, [(beat, Refusal("10.0.0.7:4711", "too_large", "maximum payload"))], beat)
             engine.queue_summary(SummaryRow(f"s{beat}", now, "", b"{}", f"{beat}", ""), [])
         await engine.beat(now)
         if beat % ANSWERED_BEATS == 0:
             answers[now] = answers_of(store, made)
+    holder.close()
+    if held_up:
+        await engine.beat(now + 500, final=True)
     await engine.keeper.ended()
     return World(store, journal, live.frames, made, answers, {})
 
@@ -358,6 +367,21 @@ async def test_a_replay_from_the_first_minute_begins_with_nothing_and_orders_are
         if key.startswith("a:fast-") and b"truc-ban" in (value or b"")
     ]  # fmt: skip
     assert acknowledged
+    await world.journal.close()
+
+
+async def test_what_was_in_no_checkpoint_yet_is_told_as_such_on_the_very_beats_on_which_the_database_was_behind(
+    tmp_path: Path,
+) -> None:
+    world = await lived(tmp_path, minutes=5, held_up={*range(160, 220), *range(301, 304)})
+    frames = await replayed(world, NOON + MINUTE // 2, NOON + 4 * MINUTE)
+    assert frames == {number: world.frames[number] for number in frames}
+    ledgers = [
+        msgspec.json.decode(value) for changes in frames.values() for key, value in changes.items()
+        if key.startswith("l:") and value is not None
+    ]  # fmt: skip
+    assert sum(ledger["unwritten"] > 6 for ledger in ledgers) >= 5
+    assert ledgers[-1]["unwritten"] < 6
     await world.journal.close()
 
 
