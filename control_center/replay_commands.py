@@ -111,14 +111,22 @@ async def _show(
                 console.print(f"… {len(span.unrecorded) - GAPS_TOLD} lần nữa / more", highlight=False)
             console.print(f"http://{settings.host}:{settings.port}/wall    Ctrl-C để dừng / to stop", highlight=False)
             running = asyncio.create_task(shown.run(_pace(span)))
-            await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-                console.print("Hết khoảng phát lại; màn hình đứng ở lúc cuối / the span is over; the wall stays there")
-            await serving
-            running.cancel()
+            await _ended(serving, running)
         finally:
             shown.close()
+
+
+async def _ended(serving: "asyncio.Task[None]", running: "asyncio.Task[None]") -> None:
+    """Return when the wall is served no more, and the replay neither reads the journal nor writes its store."""
+    try:
+        await asyncio.wait([serving, running], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+            console.print("Hết khoảng phát lại; màn hình đứng ở lúc cuối / the span is over; the wall stays there")
+        await serving
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
 
 
 def _pace(span: ReplaySpan) -> Callable[[int], Awaitable[None]]:
