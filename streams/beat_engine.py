@@ -20,12 +20,13 @@ from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.alert import Command
 from streams.catalogue import Catalogue, reach_ms
-from streams.checkpoint import ROLL_UP, BeatMark, Mail, Partial, SummaryRow
+from streams.checkpoint import ROLL_UP, Mail, Partial, SummaryRow
 from streams.checkpoint_writer import CheckpointWriter
 from streams.command_inbox import CommandInbox
 from streams.held import Held, HeldRollUp
 from streams.live import LiveStore
 from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
+from streams.live_teller import Teller
 from streams.partition import Beat, Partition
 from streams.roll_up import Report, RollUp
 from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
@@ -92,7 +93,6 @@ class Engine:
         """
         self._catalogue = catalogue
         self._store = store
-        self._live = live
         self._clock = clock
         self._send_report = send_report
         self._received = received
@@ -111,7 +111,6 @@ class Engine:
         self._opening: dict[int, asyncio.Lock] = {}
         self._roll_up: HeldRollUp | None = None
         self._only: Collection[int] | None = None
-        self._sequence = 0
         self._beat_at = 0
         self._reports_sent = self._reports_taken = 0
         self._reports_in = asyncio.Event()
@@ -120,7 +119,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._gives_way = False
-        self._backlog: dict[str, bytes | None] = {}
+        self._teller = Teller(live, self._everything)
         self._commands = CommandInbox(store, live, is_alone, self._wake.set)
         self._writer = CheckpointWriter(store, clock, self._wake.set)
         self.waits = self._writer.waits
@@ -157,7 +156,7 @@ class Engine:
             held = Held(state, recovered.ordinal, totals, recovered.at, begins=begins, generation=generation)
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
-            await self._publish(self._all_of(state))
+            await self._teller.tell(self._all_of(state))
 
     async def own_roll_up(self) -> None:
         """Recover the roll-up from its last checkpoint and every partition's newest shares."""
@@ -171,7 +170,7 @@ class Engine:
             now = self._clock()
             state = RollUp(self._catalogue, recovered, now)
             self._roll_up = HeldRollUp(state, now, recovered.at, recovered.at, begins=recovered.offset >= 0)
-            await self._publish(self._all_of(self._roll_up.state))
+            await self._teller.tell(self._all_of(self._roll_up.state))
 
     def disown(self, partition: int) -> None:
         """Drop a partition's state without writing: its next owner recovers it from the database.
@@ -198,6 +197,9 @@ class Engine:
         changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
         changes.update(alert_entry(alert, self._catalogue) for alert in state.open_alerts())
         return changes
+
+    def _everything(self) -> dict[str, bytes | None]:
+        return {key: value for held in self._all() for key, value in self._all_of(held.state).items()}
 
     def skip_to(self, partition: int, offset: int) -> None:
         """The journal has nothing before this offset any more."""
@@ -323,10 +325,10 @@ class Engine:
         self._beat_at, self._only = now, only
         self._commands.carry_out(now, [held.state for held in self._beating()])
         await self._commands.answer(patience_s)
-        await self._publish(await self._evaluate(now))
+        await self._teller.tell(await self._evaluate(now))
         await self._write(now, final, patience_s)
         await self._take_written(final)
-        await self._publish(dict(self._progress(now)))
+        await self._teller.tell(dict(self._progress(now)))
 
     async def _evaluate(self, now: int) -> dict[str, bytes | None]:
         """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told."""
@@ -334,12 +336,7 @@ class Engine:
         ends = self._received() if self._received else {}
         for number, held in self._partitions():
             beat = held.state.evaluate(now)
-            held.evaluated = held.state.next_ordinal
-            held.received = max(ends.get(number, 0), held.evaluated)
-            held.numbered, held.watermark, held.offset = beat.numbered, beat.watermark, beat.offset
-            mark = BeatMark(now, held.offset, held.received, self._sequence, begins=held.begins, waited=held.waited)
-            held.beats.append(mark)
-            held.begins = False
+            held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
             self._describe(beat, changes)
             self._reports_sent += 1
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
@@ -348,9 +345,7 @@ class Engine:
         await self._reports_arrive()
         if (rolling := self._rolling()) is not None:
             beat = rolling.state.evaluate(now)
-            heard = rolling.state.heard(now)
-            rolling.beats.append(BeatMark(now, beat.offset, 0, self._sequence, heard, rolling.begins))
-            rolling.begins = False
+            rolling.beaten(now, beat, self._teller.sequence)
             self._describe(beat, changes)
             changes.update([entry("s:silent", **rolling.state.silent())])
         return changes
@@ -476,22 +471,6 @@ class Engine:
             self._drained.set()
         if written_at and not final:
             await self._keep_state(written_at)
-
-    async def _publish(self, changes: dict[str, bytes | None]) -> None:
-        """Tell the live store; what it cannot take now waits, newest value only."""
-        self._backlog.update(changes)
-        try:
-            # In order of keys: frames must not hang on what a worker remembers, or on how it came to say something.
-            self._sequence = await self._live.publish(dict(sorted(self._backlog.items())))
-            self._backlog = {}
-            if self._live.renewed():
-                told = [self._all_of(held.state) for held in self._all()]
-                self._backlog = {key: value for state in told for key, value in state.items()}
-                log.warning("the live store has lost everything: it is told again", keys=len(self._backlog))
-                self._sequence = await self._live.publish(self._backlog)
-                self._backlog = {}
-        except Unavailable as reason:
-            log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
 
     async def _patiently(self, call: Callable[[], _T]) -> _T:
         delay = 0.2

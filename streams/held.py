@@ -9,7 +9,7 @@ import msgspec
 
 from streams.beat import Counts
 from streams.checkpoint import BeatMark, Checkpoint, Mail, SummaryRow
-from streams.partition import Partition
+from streams.partition import Beat, Partition
 from streams.roll_up import RollUp
 
 Acknowledge = Callable[[], Awaitable[None]]
@@ -38,6 +38,15 @@ class Held:
     watermark: int = 0
     offset: int = 0
     generation: int = 0
+
+    def beaten(self, now: int, beat: Beat, end: int, sequence: int) -> None:
+        """What a beat came to; `end` is the journal's next ordinal as last known, `sequence` the live store's number
+        before it."""
+        self.evaluated = self.state.next_ordinal
+        self.received = max(end, self.evaluated)
+        self.numbered, self.watermark, self.offset = beat.numbered, beat.watermark, beat.offset
+        self.beats.append(BeatMark(now, beat.offset, self.received, sequence, begins=self.begins, waited=self.waited))
+        self.begins = False
 
     def make_checkpoint(self, now: int) -> None:
         """As of its last beat: what was taken in since then is not covered."""
@@ -71,6 +80,11 @@ class HeldRollUp:
     waiting: Checkpoint | None = None
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False
+
+    def beaten(self, now: int, beat: Beat, sequence: int) -> None:
+        """What a beat came to; `sequence` is the live store's number before it."""
+        self.beats.append(BeatMark(now, beat.offset, 0, sequence, self.state.heard(now), self.begins))
+        self.begins = False
 
     def make_checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> None:
         """As of its last beat."""

@@ -1,0 +1,38 @@
+"""Tells the live store what changed: what it cannot take now waits, and one that has lost everything is told all."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from sensors.errors import Unavailable
+from streams.live import LiveStore
+
+log = structlog.get_logger("engine")
+
+
+class Teller:
+    """For one engine. `sequence` is the number of the last change that it told; `everything` is what a live store is
+    told first that has nothing: newest values and open alerts."""
+
+    def __init__(self, live: LiveStore, everything: Callable[[], Mapping[str, bytes | None]]) -> None:
+        self.sequence = 0
+        self._live = live
+        self._everything = everything
+        self._backlog: dict[str, bytes | None] = {}
+
+    async def tell(self, changes: Mapping[str, bytes | None]) -> None:
+        """Publish these, and before them what waits, of each key the newest value only."""
+        self._backlog.update(changes)
+        try:
+            # In order of keys: frames must not hang on what a worker remembers, or on how it came to say something.
+            await self._publish(dict(sorted(self._backlog.items())))
+            if self._live.renewed():
+                self._backlog = dict(self._everything())
+                log.warning("the live store has lost everything: it is told again", keys=len(self._backlog))
+                await self._publish(self._backlog)
+        except Unavailable as reason:
+            log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
+
+    async def _publish(self, changes: Mapping[str, bytes | None]) -> None:
+        self.sequence = await self._live.publish(changes)
+        self._backlog = {}
