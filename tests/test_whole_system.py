@@ -100,7 +100,7 @@ def test_the_same_seed_shows_the_same_frames_and_keeps_the_same_rows(seed: int) 
     assert again == undisturbed(seed)
 
 
-@pytest.mark.parametrize("seed", seeds(4, 35))
+@pytest.mark.parametrize("seed", seeds(4, 92))
 def test_an_engine_that_died_goes_on_to_the_byte_from_its_last_checkpoint(seed: int) -> None:
     disturbed = play(known_world(seed), dead_when_written(seed))
     straight = undisturbed(seed)
@@ -111,7 +111,7 @@ def test_an_engine_that_died_goes_on_to_the_byte_from_its_last_checkpoint(seed: 
     assert disturbed.frames == straight.frames
 
 
-@pytest.mark.parametrize("seed", seeds(4, 100))
+@pytest.mark.parametrize("seed", seeds(4, 192))
 def test_whatever_dies_and_whenever_the_figures_and_the_ledger_come_out_the_same(seed: int) -> None:
     disturbed, straight = play(known_world(seed), everything_fails(seed)), undisturbed(seed)
     assert disturbed.crashed > 0
@@ -129,7 +129,7 @@ def test_shares_of_partitions_merged_equal_the_whole(seed: int) -> None:
     assert totals(shared) == totals(alone)
 
 
-@pytest.mark.parametrize("seed", seeds(4, 35))
+@pytest.mark.parametrize("seed", seeds(4, 92))
 def test_every_message_that_was_acknowledged_has_one_outcome_and_the_right_one(seed: int) -> None:
     told = undisturbed(seed)
     rejections = column(told, "rejection", "reason", "partition", "ordinal")
