@@ -7,7 +7,7 @@ from pages_world import FULL, LONGEST_UNITS, LOW, MINUTE_MS, World, is_live, log
 from playwright.async_api import Browser, expect
 
 from sensors.system_clock import now_ms
-from streams.fault import Fault, Seen
+from streams.fault import Fault, Seen, changes, fold
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
@@ -65,3 +65,21 @@ async def test_desk_and_phone_name_the_centres_faults_and_what_a_dead_process_sa
         await log_in(desk)
         await expect(desk.page.locator("#me")).to_have_text("truc-ban")
         await expect(desk.page.locator(".fault")).to_have_count(0)
+
+
+async def test_what_two_workers_tell_is_shown_once_and_stays_while_one_of_them_sees_it(
+    world: World, browser: Browser
+) -> None:
+    at = now_ms() + MINUTE_MS
+    await world.ail(at, checkpoint_waits=Seen(detail="away"))
+    other = fold({}, {"checkpoint_waits": Seen(detail="no answer")}, at)
+    await world.live.publish(changes({}, other, "worker-2"))
+    async with page_at(browser, world.site.host, "/wall") as wall:
+        await is_live(wall)
+        strip = wall.page.locator("#faults")
+        await expect(strip).to_contain_text("Lỗi hệ thống: Không ghi được cơ sở dữ liệu3 phút")
+        await expect(strip).not_to_contain_text("nữa")
+        await world.ail(at)
+        await expect(strip).to_contain_text("Không ghi được cơ sở dữ liệu0 giây")
+        await world.live.publish(changes(other, {}, "worker-2"))
+        await expect(strip).to_be_hidden()
