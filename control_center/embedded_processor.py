@@ -1,28 +1,19 @@
-"""The part of the engine that works on the journal: it waits until that can be opened, and the gateway with it serves.
-
-An engine that ended because its disk is full could show nobody why.
-"""
+"""The part of the engine that works on the journal: it waits until that can be opened; the gateway beside it serves."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
-from sensors.errors import Unavailable
 from sensors.sqlite_journal import SqliteJournal
 from streams.catalogue import compile_catalogue
 from streams.disk_watch import FaultWatch, journal_source, overtaken_source, waits_source
 from streams.fault import What
 from streams.faust_worker import EmbeddedWorker
+from streams.journal_opening import opened
 from streams.live import LiveStore
 from streams.sql_store import SqlStore
 from streams.summary_schedule import keep_summaries
 from streams.toml_catalogue import Definitions
-
-AGAIN_S = 1.0
-log = structlog.get_logger("engine")
 
 
 async def process(
@@ -58,20 +49,12 @@ async def process(
 async def _opened(
     path: Path, partitions: int, watch: FaultWatch, clock: Callable[[], int], stop: asyncio.Event
 ) -> SqliteJournal | None:
-    """The journal as soon as it can be had; None when the end comes first."""
+    async def opening() -> SqliteJournal:
+        return SqliteJournal.open(path, partitions)
+
     waits: dict[What, tuple[int, str]] = {}
     source = waits_source(waits)
     watch.sources.append(source)
-    since = clock()
-    while not stop.is_set():
-        try:
-            journal = SqliteJournal.open(path, partitions)
-        except Unavailable as reason:
-            log.warning("the journal cannot be opened now", reason=str(reason))
-            waits["journal_waits"] = since, str(reason)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), AGAIN_S)
-            continue
-        watch.sources.remove(source)
-        return journal
-    return None
+    journal = await opened(opening, waits, clock, stop)
+    watch.sources.remove(source)
+    return journal

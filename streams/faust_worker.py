@@ -24,6 +24,7 @@ from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
 from streams.checkpoint_writer import PATIENCE_S
+from streams.journal_opening import opened
 from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
 from streams.roll_up import Report
@@ -246,11 +247,13 @@ class ClusterWorker:
                 self.engine.disown(ROLL_UP)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`.
+        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
 
-        A Kafka that cannot be had yet is waited for: a worker that ended could tell nobody why nothing moves.
-        """
-        if not await self._made_topics(stop):
+        async def made() -> bool:
+            await create_topics(self._servers, self._topics)
+            return True
+
+        if not await opened(made, self.engine.waits, self._clock, stop):
             return
         self.app.finalize()
         await self.app.start()
@@ -267,22 +270,6 @@ class ClusterWorker:
             ends.cancel()
             await asyncio.wait({ends})
             await self.app.stop()
-
-    async def _made_topics(self, stop: asyncio.Event) -> bool:
-        """False when the end comes before Kafka does."""
-        since = self._clock()
-        self.engine.waits["journal_waits"] = since, ""
-        while not stop.is_set():
-            try:
-                await create_topics(self._servers, self._topics)
-                del self.engine.waits["journal_waits"]
-                return True
-            except Unavailable as reason:
-                log.warning("the journal cannot be opened now", reason=str(reason))
-                self.engine.waits["journal_waits"] = since, str(reason)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), CATCH_UP_S)
-        return False
 
 
 def _acknowledging(event: Any) -> Callable[[], Awaitable[None]]:
