@@ -120,6 +120,7 @@ class Engine:
         self._drained = asyncio.Event()
         self._gives_way = False
         self._teller = Teller(live, self._everything)
+        self._untidy: set[int] = set()
         self._commands = CommandInbox(store, live, is_alone, self._wake.set)
         self._writer = CheckpointWriter(store, clock, self._wake.set)
         self.waits = self._writer.waits
@@ -156,7 +157,8 @@ class Engine:
             held = Held(state, recovered.ordinal, totals, recovered.at, begins=begins, generation=generation)
             self._held[partition] = held
             log.info("partition recovered", partition=partition, offset=state.offset, ordinal=recovered.ordinal)
-            await self._teller.tell(self._all_of(state))
+            await self._teller.tell(self._all_of(partition, state))
+            await self._tidy(partition)
 
     async def own_roll_up(self) -> None:
         """Recover the roll-up from its last checkpoint and every partition's newest shares."""
@@ -170,7 +172,8 @@ class Engine:
             now = self._clock()
             state = RollUp(self._catalogue, recovered, now)
             self._roll_up = HeldRollUp(state, now, recovered.at, recovered.at, begins=recovered.offset >= 0)
-            await self._teller.tell(self._all_of(self._roll_up.state))
+            await self._teller.tell(self._all_of(ROLL_UP, state))
+            await self._tidy(ROLL_UP)
 
     def disown(self, partition: int) -> None:
         """Drop a partition's state without writing: its next owner recovers it from the database.
@@ -188,18 +191,28 @@ class Engine:
     def _owner(self, partition: int) -> Held | HeldRollUp | None:
         return self._roll_up if partition == ROLL_UP else self._held.get(partition)
 
-    def _all(self) -> list[Held | HeldRollUp]:
-        rolling = [self._roll_up] if self._roll_up is not None else []
-        return [*self._held.values(), *rolling]
+    def _all(self) -> dict[int, Held | HeldRollUp]:
+        return {**self._held, **({ROLL_UP: self._roll_up} if self._roll_up is not None else {})}
 
-    def _all_of(self, state: Partition | RollUp) -> dict[str, bytes | None]:
+    def _all_of(self, number: int, state: Partition | RollUp) -> dict[str, bytes | None]:
         """The newest values and the open alerts: what a live store that has nothing is told first."""
         changes: dict[str, bytes | None] = dict(value_entry(value) for value in state.newest_values())
-        changes.update(alert_entry(alert, self._catalogue) for alert in state.open_alerts())
+        changes.update(alert_entry(alert, self._catalogue, number) for alert in state.open_alerts())
         return changes
 
+    async def _tidy(self, *partitions: int) -> None:
+        """Take back what an earlier worker has told of these and not written; later, where the live store is away."""
+        for number in partitions:
+            held = self._owner(number)
+            alerts = [f"a:{alert.id}" for alert in held.state.open_alerts()] if held is not None else []
+            if held is None or await self._teller.tidy(number, alerts):
+                self._untidy.discard(number)
+            else:
+                self._untidy.add(number)
+
     def _everything(self) -> dict[str, bytes | None]:
-        return {key: value for held in self._all() for key, value in self._all_of(held.state).items()}
+        told = [self._all_of(number, held.state) for number, held in self._all().items()]
+        return {key: value for changes in told for key, value in changes.items()}
 
     def skip_to(self, partition: int, offset: int) -> None:
         """The journal has nothing before this offset any more."""
@@ -311,7 +324,8 @@ class Engine:
 
         `only`: as if nothing else were owned than these partitions (the roll-up among them, or not). What is shown
         before its checkpoint is committed follows from the journal alone, and is found again from there: so a beat goes
-        on without the database, but the `final` one.
+        on without the database, but the `final` one. What alerts do hangs on when beats came, too: it is written first,
+        and shown without that only where the database takes its time.
         """
         is_late = not self._is_alone and now - self._beat_at > STOPPED_MS
         patience_s = None if final else self._patience_s
@@ -325,19 +339,27 @@ class Engine:
         self._beat_at, self._only = now, only
         self._commands.carry_out(now, [held.state for held in self._beating()])
         await self._commands.answer(patience_s)
-        await self._teller.tell(await self._evaluate(now))
-        await self._write(now, final, patience_s)
-        await self._take_written(final)
+        await self._tidy(*self._untidy)
+        told = await self._evaluate(now)
+        has_steps = any(held.has_steps for held in self._beating())
+        if has_steps:
+            await self._write(now, final, patience_s)
+            for lost in await self._take_written(final):
+                told.pop(lost, None)
+        await self._teller.tell({key: value for changes in told.values() for key, value in changes.items()})
+        if not has_steps:
+            await self._write(now, final, patience_s)
+            await self._take_written(final)
         await self._teller.tell(dict(self._progress(now)))
 
-    async def _evaluate(self, now: int) -> dict[str, bytes | None]:
-        """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told."""
-        changes: dict[str, bytes | None] = {}
+    async def _evaluate(self, now: int) -> dict[int, dict[str, bytes | None]]:
+        """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told of each."""
+        told: dict[int, dict[str, bytes | None]] = {}
         ends = self._received() if self._received else {}
         for number, held in self._partitions():
             beat = held.state.evaluate(now)
             held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
-            self._describe(beat, changes)
+            told[number] = self._described(number, beat)
             self._reports_sent += 1
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
             await self._send_report(report)
@@ -346,9 +368,8 @@ class Engine:
         if (rolling := self._rolling()) is not None:
             beat = rolling.state.evaluate(now)
             rolling.beaten(now, beat, self._teller.sequence)
-            self._describe(beat, changes)
-            changes.update([entry("s:silent", **rolling.state.silent())])
-        return changes
+            told[ROLL_UP] = self._described(ROLL_UP, beat) | dict([entry("s:silent", **rolling.state.silent())])
+        return told
 
     def _partitions(self) -> list[tuple[int, Held]]:
         """Those that take part in this beat."""
@@ -401,7 +422,7 @@ class Engine:
             return
         self._make_checkpoints(now, final)
         owned = self._all()
-        checkpoints = [held.waiting for held in owned if held.waiting is not None]
+        checkpoints = [held.waiting for held in owned.values() if held.waiting is not None]
         if checkpoints:
             self._writer.begin(checkpoints)
             await self._writer.wait(patience_s)
@@ -411,11 +432,13 @@ class Engine:
     def _make_checkpoints(self, now: int, final: bool) -> None:
         """Those that are due, unless one still waits to be written; each is as of its partition's last beat."""
         for _, held in self._partitions():
-            is_due = self._is_due(now, held.checkpointed_at) or held.taken >= UNWRITTEN_MAX
+            is_due = self._is_due(now, held.checkpointed_at) or held.taken >= UNWRITTEN_MAX or held.has_steps
             if held.waiting is None and (final or is_due):
                 held.make_checkpoint(now)
         rolling = self._rolling()
-        if rolling is not None and rolling.waiting is None and (final or self._is_due(now, rolling.checkpointed_at)):
+        if rolling is None or rolling.waiting is not None:
+            return
+        if final or self._is_due(now, rolling.checkpointed_at) or rolling.has_steps:
             rolling.make_checkpoint(now, self._mails, self._summaries)
             self._mails, self._summaries = [], []
 
@@ -436,22 +459,22 @@ class Engine:
             # The roll-up may be waiting for the database; an agent that died would make us wait for ever.
             await asyncio.wait_for(self._reports_in.wait(), REPORTS_S)
 
-    def _describe(self, beat: Beat, changes: dict[str, bytes | None]) -> None:
-        changes.update(value_entry(value) for value in beat.current)
-        changes.update(alert_entry(alert, self._catalogue) for alert in beat.alerts)
-        for name, batch in beat.bridges.items():
-            changes.update([bridge_entry(name, batch)])
+    def _described(self, partition: int, beat: Beat) -> dict[str, bytes | None]:
+        changes: dict[str, bytes | None] = dict(value_entry(value) for value in beat.current)
+        changes.update(alert_entry(alert, self._catalogue, partition) for alert in beat.alerts)
+        changes.update(bridge_entry(name, batch) for name, batch in beat.bridges.items())
         for name, at in beat.overtaken.items():
             self.overtaken[name] = max(at, self.overtaken.get(name, 0))
+        return changes
 
-    async def _take_written(self, final: bool) -> None:
+    async def _take_written(self, final: bool) -> list[int]:
         """What has been written is acknowledged, and kept if its hour has come, but at the end; partitions lost to
-        other workers are dropped.
+        other workers are dropped, and returned.
 
         A checkpoint that no longer waits is of a state that was dropped meanwhile: another may stand in its place by
         now, which knows nothing of it.
         """
-        written_at = 0
+        written_at, lost = 0, list[int]()
         taken = self._writer.take()
         for checkpoint, is_written in taken:
             number, held = checkpoint.partition, self._owner(checkpoint.partition)
@@ -467,10 +490,12 @@ class Engine:
                 log.warning("fenced: another worker owns the partition", partition=number)
                 self.disown(number)
                 self._fenced(number)
+                lost.append(number)
         if taken:
             self._drained.set()
         if written_at and not final:
             await self._keep_state(written_at)
+        return lost
 
     async def _patiently(self, call: Callable[[], _T]) -> _T:
         delay = 0.2

@@ -19,7 +19,8 @@ Acknowledge = Callable[[], Awaitable[None]]
 class Held:
     """A partition. `taken` counts the messages taken in that are not written, of which `waiting`, the checkpoint that
     is made and not committed, covers `covered`; `unacknowledged` are records' offsets. `begins`: its next beat is
-    the first after it was recovered; `waited`: when its ledger was last told, a checkpoint still waited."""
+    the first after it was recovered; `waited`: when its ledger was last told, a checkpoint still waited; `has_steps`:
+    alerts made steps on beats that are in no checkpoint."""
 
     state: Partition
     ordinal: int
@@ -32,6 +33,7 @@ class Held:
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False
     waited: bool = False
+    has_steps: bool = False
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     evaluated: int = 0
@@ -46,10 +48,11 @@ class Held:
         self.received = max(end, self.evaluated)
         self.numbered, self.watermark, self.offset = beat.numbered, beat.watermark, beat.offset
         self.beats.append(BeatMark(now, beat.offset, self.received, sequence, begins=self.begins, waited=self.waited))
-        self.begins = False
+        self.begins, self.has_steps = False, self.has_steps or bool(beat.steps)
 
     def make_checkpoint(self, now: int) -> None:
         """As of its last beat: what was taken in since then is not covered."""
+        self.has_steps = False
         beats, self.beats = msgspec.msgpack.encode(self.beats), []
         self.waiting = self.state.checkpoint(now, beats)
         self.covered = self.taken - self.state.pending
@@ -80,14 +83,16 @@ class HeldRollUp:
     waiting: Checkpoint | None = None
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False
+    has_steps: bool = False
 
     def beaten(self, now: int, beat: Beat, sequence: int) -> None:
         """What a beat came to; `sequence` is the live store's number before it."""
         self.beats.append(BeatMark(now, beat.offset, 0, sequence, self.state.heard(now), self.begins))
-        self.begins = False
+        self.begins, self.has_steps = False, self.has_steps or bool(beat.steps)
 
     def make_checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> None:
         """As of its last beat."""
+        self.has_steps = False
         beats, self.beats = msgspec.msgpack.encode(self.beats), []
         self.waiting = self.state.checkpoint(now, mails, summaries, beats)
 

@@ -8,8 +8,8 @@ Keys, and the JSON value behind each:
 
     k:<kpi>@<scope>   {"v": number|null, "n": int, "src": int, "from": ms, "to": ms, "as": ms, "st": state, "rev": int}
     a:<alert id>      the alert as JSON: Alert's fields, and "name_vi", "name_en", "headline_vi", "headline_en",
-                      "owner_vi", "owner_en", "field_vi", "field_en", "response_vi", "response_en", "unit_vi";
-                      deleted when the alert is closed
+                      "owner_vi", "owner_en", "field_vi", "field_en", "response_vi", "response_en", "unit_vi",
+                      "partition"; deleted when the alert is closed
     l:<partition>     {"received", "accepted", "duplicate", "too_late", "rejected", "in_flight", "unwritten",
                       "readings", "sent", "numbered", "unreadable", "missing"}
     b:<bridge>        {"pending", "arrived", "repeated", "overtaken", "overtaken_at": ms, "at": ms}: the newest of the

@@ -1,5 +1,6 @@
 """What the worker says, as keys and JSON values of the live store (streams.live lists them)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,12 +29,25 @@ def value_entry(value: Value) -> tuple[str, bytes]:
     )
 
 
-def alert_entry(alert: Alert, catalogue: Catalogue) -> tuple[str, bytes | None]:
-    """`a:<id>`: the alert with the texts of its rule; None (deleted) once it is closed."""
+def alert_entry(alert: Alert, catalogue: Catalogue, partition: int) -> tuple[str, bytes | None]:
+    """`a:<id>`: the alert with the texts of its rule, and whose it is; None (deleted) once it is closed."""
     key = f"a:{alert.id}"
     if alert.state == "closed":
         return key, None
-    return key, _encode(alert_texts(alert, catalogue))
+    return key, _encode(alert_texts(alert, catalogue) | {"partition": partition})
+
+
+def alerts_of(partition: int, told: Mapping[str, bytes | None]) -> set[str]:
+    """The keys of this partition's alerts among those of a live store."""
+    alerts = {key: value for key, value in told.items() if key.startswith("a:") and value is not None}
+    return {key for key, value in alerts.items() if _decode_owner(value).partition == partition}
+
+
+class _Owned(msgspec.Struct):
+    partition: int | None = None
+
+
+_decode_owner = msgspec.json.Decoder(_Owned).decode
 
 
 def alert_texts(alert: Alert, catalogue: Catalogue) -> dict[str, Any]:

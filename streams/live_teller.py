@@ -1,11 +1,12 @@
 """Tells the live store what changed: what it cannot take now waits, and one that has lost everything is told all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
 from sensors.errors import Unavailable
 from streams.live import LiveStore
+from streams.live_keys import alerts_of
 
 log = structlog.get_logger("engine")
 
@@ -26,13 +27,27 @@ class Teller:
         try:
             # In order of keys: frames must not hang on what a worker remembers, or on how it came to say something.
             await self._publish(dict(sorted(self._backlog.items())))
+            self._backlog = {}
             if self._live.renewed():
                 self._backlog = dict(self._everything())
                 log.warning("the live store has lost everything: it is told again", keys=len(self._backlog))
                 await self._publish(self._backlog)
+                self._backlog = {}
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
 
+    async def tidy(self, partition: int, alerts: Collection[str]) -> bool:
+        """Delete a partition's alerts but for those with these keys: what an earlier worker told and never wrote, only
+        the live store knows. False: not yet, as it does not answer."""
+        try:
+            told = (await self._live.since("", 0)).changes
+            left = alerts_of(partition, told) - set(alerts)
+            if left:
+                log.warning("alerts are taken back that were told and never written", alerts=sorted(left))
+                await self._publish(dict.fromkeys(sorted(left)))
+        except Unavailable:
+            return False
+        return True
+
     async def _publish(self, changes: Mapping[str, bytes | None]) -> None:
         self.sequence = await self._live.publish(changes)
-        self._backlog = {}

@@ -276,6 +276,7 @@ async def test_the_roll_up_comes_back_only_when_what_was_begun_before_is_written
 async def test_a_command_that_is_carried_out_while_a_checkpoint_hangs_is_applied_once(centre: Centre) -> None:
     await centre.give(centre.record(0, 90))
     await centre.beat()
+    await centre.until(lambda: not centre.engine.waits)
     alert = f"fast-{A}-1"
     assert await centre.shown(f"a:{alert}")
     command = Command("c1", centre.now, "truc-ban", "comment", alert, "đã gọi")
@@ -297,6 +298,7 @@ async def test_a_command_that_was_begun_to_be_written_is_not_carried_out_by_the_
 ) -> None:
     await centre.give(centre.record(0, 90))
     await centre.beat()
+    await centre.until(lambda: not centre.engine.waits)
     alert = f"fast-{A}-1"
     command = Command("c1", centre.now, "truc-ban", "comment", alert, "đã gọi")
     centre.store.record_command(command)
