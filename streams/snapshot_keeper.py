@@ -6,6 +6,7 @@ or the next start: a replay of that hour begins with the state kept before.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -32,6 +33,8 @@ class SnapshotKeeper:
         self._hours: dict[int, int] = {}  # by partition, the last that was done
         self._moment: Moment | None = None
         self._keeping: asyncio.Future[None] | None = None
+        # Always the same: what a thread has needed once, its part of the allocator keeps, and there are many threads.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self.unkept: dict[What, tuple[int, str]] = {}
         """Of when (ms UTC) the last state was that could not be kept, and why; empty once another one is."""
 
@@ -45,10 +48,11 @@ class SnapshotKeeper:
         wanted = [number for number in partitions if self._hours.get(number, 0) < hour]
         if self._keeping is None and wanted:
             self._hours.update(dict.fromkeys(wanted, hour))
-            self._moment = await asyncio.to_thread(self._opened, wanted, at)
+            loop = asyncio.get_running_loop()
+            self._moment = await loop.run_in_executor(self._thread, self._opened, wanted, at)
             if self._moment is not None:
                 # Not a task: what is given to the executor runs, and closes what is open, whoever is cancelled.
-                self._keeping = asyncio.get_running_loop().run_in_executor(None, self._keep, self._moment)
+                self._keeping = loop.run_in_executor(self._thread, self._keep, self._moment)
 
     def _opened(self, partitions: Sequence[int], at: int) -> Moment | None:
         try:
