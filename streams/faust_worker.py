@@ -8,7 +8,7 @@ committed (architecture §4), partitions dropped on every rebalance and recovere
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import faust
@@ -206,9 +206,12 @@ class ClusterWorker:
         self._behind[TP(self._topic, partition)] = None
 
     async def _catch_up(self) -> None:
-        """See to it that Kafka really tells again what was asked for, also where nothing new arrives."""
+        """See to it that Kafka really tells again what was asked for, also where nothing new arrives; and that nothing
+        is owned that came to be recovered while Kafka gave it to another."""
         while True:
             await asyncio.sleep(CATCH_UP_S)
+            if self.engine.owned or self.engine.owns_roll_up:
+                self.keep_only(self.app.consumer.assignment())
             for place, wanted in list(self._behind.items()):
                 is_ours = place in self.app.consumer.assignment()
                 if is_ours and (wanted is None or not self._is_past(place, wanted)):
@@ -232,6 +235,7 @@ class ClusterWorker:
 
     async def _assigned(self, app: Any, assigned: set[Any], **_: Any) -> None:
         self._drop(assigned)
+        self.keep_only(assigned)
         for place in assigned:
             if place.topic == self._topic:
                 await self.engine.own(place.partition)
@@ -245,6 +249,20 @@ class ClusterWorker:
                 self.engine.disown(place.partition)
             elif place.topic == REPORTS_TOPIC:
                 self.engine.disown(ROLL_UP)
+
+    def keep_only(self, assigned: Collection[Any]) -> None:
+        """Drop what is not among these places (topic, partition), as Kafka has assigned it to another worker.
+
+        To a worker that it had forgotten, and that joins again, it does not say what is revoked. What this one went on
+        writing of such a partition, were it only the time, would fence its owner for ever.
+        """
+        ours = {place.partition for place in assigned if place.topic == self._topic}
+        for number in sorted(set(self.engine.owned) - ours):
+            log.warning("Kafka has assigned the partition to another worker", partition=number)
+            self.engine.disown(number)
+        if self.engine.owns_roll_up and all(place.topic != REPORTS_TOPIC for place in assigned):
+            log.warning("Kafka has assigned the roll-up to another worker")
+            self.engine.disown(ROLL_UP)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
