@@ -204,8 +204,7 @@ class Engine:
         """Take back what an earlier worker has told of these and not written; later, where the live store is away."""
         for number in partitions:
             held = self._owner(number)
-            alerts = [f"a:{alert.id}" for alert in held.state.open_alerts()] if held is not None else []
-            if held is None or await self._teller.tidy(number, alerts):
+            if held is None or await self._teller.tidy(number, held.state.open_alerts):
                 self._untidy.discard(number)
             else:
                 self._untidy.add(number)

@@ -29,9 +29,14 @@ def value_entry(value: Value) -> tuple[str, bytes]:
     )
 
 
+def alert_key(alert: Alert) -> str:
+    """`a:<id>`."""
+    return f"a:{alert.id}"
+
+
 def alert_entry(alert: Alert, catalogue: Catalogue, partition: int) -> tuple[str, bytes | None]:
     """`a:<id>`: the alert with the texts of its rule, and whose it is; None (deleted) once it is closed."""
-    key = f"a:{alert.id}"
+    key = alert_key(alert)
     if alert.state == "closed":
         return key, None
     return key, _encode(alert_texts(alert, catalogue) | {"partition": partition})

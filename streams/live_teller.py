@@ -1,12 +1,13 @@
 """Tells the live store what changed: what it cannot take now waits, and one that has lost everything is told all."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from sensors.errors import Unavailable
+from streams.alert import Alert
 from streams.live import LiveStore
-from streams.live_keys import alerts_of
+from streams.live_keys import alert_key, alerts_of
 
 log = structlog.get_logger("engine")
 
@@ -36,12 +37,13 @@ class Teller:
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
 
-    async def tidy(self, partition: int, alerts: Collection[str]) -> bool:
-        """Delete a partition's alerts but for those with these keys: what an earlier worker told and never wrote, only
-        the live store knows. False: not yet, as it does not answer."""
+    async def tidy(self, partition: int, open_alerts: Callable[[], Iterable[Alert]]) -> bool:
+        """Delete a partition's alerts but for the open ones: what an earlier worker told and never wrote, only the live
+        store knows. `open_alerts` is asked when that has answered: more may be raised until then. False: not yet, as
+        it does not answer."""
         try:
             told = (await self._live.since("", 0)).changes
-            left = alerts_of(partition, told) - set(alerts)
+            left = alerts_of(partition, told) - {alert_key(alert) for alert in open_alerts()}
             if left:
                 log.warning("alerts are taken back that were told and never written", alerts=sorted(left))
                 await self._publish(dict.fromkeys(sorted(left)))

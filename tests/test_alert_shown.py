@@ -1,8 +1,9 @@
 """An alert is in the log before any wall shows it, and no wall shows an alert that is in none."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -168,6 +169,29 @@ async def test_an_alert_that_a_worker_told_and_never_wrote_is_taken_back_by_the_
     second.now += SOON_MS
     await second.engine.beat(second.now)
     assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}", "a:fast-others-1"}
+
+
+class Interrupted(MemoryLive):
+    """Something else goes on while it is asked for the first time."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def since(self, epoch: str, sequence: int) -> Delta:
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return await super().since(epoch, sequence)
+
+
+async def test_an_alert_that_is_raised_while_it_is_looked_what_an_earlier_worker_left_is_not_taken_back(
+    store: SqlStore,
+) -> None:
+    live = Interrupted("e")
+    centre = Centre(store, live)
+    live.meanwhile = partial(centre.beat, 90)
+    await centre.engine.own(0)
+    assert live.meanwhile is None
+    assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}"}
 
 
 def owner_of(value: bytes | None) -> int:
