@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import structlog
+from hour_turn import memory_mb
 from rich.console import Console
 from rich.table import Table
 
@@ -53,8 +54,7 @@ class City:
 
     def __init__(self) -> None:
         units = sorted(load_all(None).place.units)
-        self._kinds = [KINDS[number % 2] for number in range(SOURCES)]
-        self._topics = [f"ioc/{units[n % len(units)]}/{self._kinds[n % 2][0]}/s{n}" for n in range(SOURCES)]
+        self._topics = [f"ioc/{units[n % len(units)]}/{KINDS[n % 2][0]}/s{n}" for n in range(SOURCES)]
         self._partitions = [partition_of(topic, PARTITIONS) for topic in self._topics]
         self._ordinals, self._offsets, self._told = [0] * PARTITIONS, [0] * PARTITIONS, 0
 
@@ -63,7 +63,7 @@ class City:
         told = defaultdict[int, list[tuple[str, bytes]]](list)
         for place in range(SOURCES * BEAT_MS // 1000):
             number, value = self._told % SOURCES, self._told % 997 / 100
-            _, quantity, unit, level = self._kinds[number]
+            _, quantity, unit, level = KINDS[number % 2]
             time = (now - place) / 1000
             figures = f'"t":{time:.3f},"v":{level + value:.2f},"seq":{self._told // SOURCES}'
             payload = f'[{{"n":"{quantity}","u":"{unit}",{figures}}}]'.encode()
@@ -108,11 +108,6 @@ def attributes(one: object) -> Iterator[tuple[str, Any]]:
                 yield from ((name, getattr(one, name)) for name in names if hasattr(one, name))
 
 
-def resident_mb() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
 async def lived(folder: Path, hours: float) -> list[tuple[int, float, dict[str, int]]]:
     """(minute, resident MB, bytes by part) of every look."""
     definitions = load_all(None)
@@ -138,7 +133,7 @@ async def lived(folder: Path, hours: float) -> list[tuple[int, float, dict[str, 
         if (now - START_MS) % LOOK_MS == 0:
             await engine.keeper.ended()
             gc.collect()
-            looks.append(((now - START_MS) // 60_000, resident_mb(), held([engine, live])))
+            looks.append(((now - START_MS) // 60_000, memory_mb("VmRSS"), held([engine, live])))
     store.close()
     return looks
 

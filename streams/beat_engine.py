@@ -342,13 +342,11 @@ class Engine:
         told = await self._evaluate(now)
         has_steps = any(held.has_steps for held in self._beating())
         if has_steps:
-            await self._write(now, final, patience_s)
-            for lost in await self._take_written(final):
+            for lost in await self._written(now, final, patience_s):
                 told.pop(lost, None)
         await self._teller.tell({key: value for changes in told.values() for key, value in changes.items()})
         if not has_steps:
-            await self._write(now, final, patience_s)
-            await self._take_written(final)
+            await self._written(now, final, patience_s)
         await self._teller.tell(dict(self._progress(now)))
 
     async def _evaluate(self, now: int) -> dict[int, dict[str, bytes | None]]:
@@ -414,6 +412,11 @@ class Engine:
             yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
+
+    async def _written(self, now: int, final: bool, patience_s: float | None) -> list[int]:
+        """Write what is due, and take what has been written by then; returns the partitions that other workers have."""
+        await self._write(now, final, patience_s)
+        return await self._take_written(final)
 
     async def _write(self, now: int, final: bool, patience_s: float | None) -> None:
         """Begin to write all checkpoints that wait, in one transaction, on the beat after the one before has ended."""
