@@ -210,8 +210,13 @@ class Engine:
                 self._untidy.add(number)
 
     def _everything(self) -> dict[str, bytes | None]:
-        told = [self._all_of(number, held.state) for number, held in self._all().items()]
-        return {key: value for changes in told for key, value in changes.items()}
+        """But for alerts of which something is kept back still: these come when it is logged."""
+        told: dict[str, bytes | None] = {}
+        for number, held in self._all().items():
+            told.update(self._all_of(number, held.state))
+            for key in held.annunciator.unheard():
+                told.pop(key, None)
+        return told
 
     def skip_to(self, partition: int, offset: int) -> None:
         """The journal has nothing before this offset any more."""
@@ -323,8 +328,8 @@ class Engine:
 
         `only`: as if nothing else were owned than these partitions (the roll-up among them, or not). What is shown
         before its checkpoint is committed follows from the journal alone, and is found again from there: so a beat goes
-        on without the database, but the `final` one. What alerts do hangs on when beats came, too: it is written first,
-        and shown without that only where the database takes its time.
+        on without the database, but the `final` one. What alerts do hangs on when beats came, too: it is written first
+        (`annunciator`).
         """
         is_late = not self._is_alone and now - self._beat_at > STOPPED_MS
         patience_s = None if final else self._patience_s
@@ -339,24 +344,20 @@ class Engine:
         self._commands.carry_out(now, [held.state for held in self._beating()])
         await self._commands.answer(patience_s)
         await self._tidy(*self._untidy)
-        told = await self._evaluate(now)
-        has_steps = any(held.has_steps for held in self._beating())
-        if has_steps:
-            for lost in await self._written(now, final, patience_s):
-                told.pop(lost, None)
-        await self._teller.tell({key: value for changes in told.values() for key, value in changes.items()})
-        if not has_steps:
-            await self._written(now, final, patience_s)
-        await self._teller.tell(dict(self._progress(now)))
+        await self._teller.tell(await self._evaluate(now))
+        await self._write(now, final, patience_s)
+        await self._take_written(final)
+        await self._teller.tell(dict([*self._annunciated(now), *self._progress(now)]))
 
-    async def _evaluate(self, now: int) -> dict[int, dict[str, bytes | None]]:
-        """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told of each."""
-        told: dict[int, dict[str, bytes | None]] = {}
+    async def _evaluate(self, now: int) -> dict[str, bytes | None]:
+        """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told at once."""
+        told: dict[str, bytes | None] = {}
         ends = self._received() if self._received else {}
         for number, held in self._partitions():
             beat = held.state.evaluate(now)
             held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
-            told[number] = self._described(number, beat)
+            held.annunciator.hold(now, self._alerts_of(number, beat))
+            told.update(self._values_of(beat))
             self._reports_sent += 1
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
             await self._send_report(report)
@@ -365,7 +366,9 @@ class Engine:
         if (rolling := self._rolling()) is not None:
             beat = rolling.state.evaluate(now)
             rolling.beaten(now, beat, self._teller.sequence)
-            told[ROLL_UP] = self._described(ROLL_UP, beat) | dict([entry("s:silent", **rolling.state.silent())])
+            rolling.annunciator.hold(now, self._alerts_of(ROLL_UP, beat))
+            told.update(self._values_of(beat))
+            told.update([entry("s:silent", **rolling.state.silent())])
         return told
 
     def _partitions(self) -> list[tuple[int, Held]]:
@@ -405,6 +408,11 @@ class Engine:
                 log.warning("another worker has taken the partition over", partition=number)
                 self.disown(number)
 
+    def _annunciated(self, now: int) -> Iterator[tuple[str, bytes | None]]:
+        """What alerts did, as far as their log has it."""
+        for held in self._beating():
+            yield from held.annunciator.due(now).items()
+
     def _progress(self, now: int) -> Iterator[tuple[str, bytes]]:
         """Ledger and progress of every partition."""
         for number, held in self._partitions():
@@ -412,11 +420,6 @@ class Engine:
             yield ledger_entry(number, held.received, held.evaluated, held.ordinal, held.totals, held.numbered)
             lag = held.received - held.ordinal
             yield entry(f"p:{number}", watermark=held.watermark, offset=held.offset, lag=lag, at=now)
-
-    async def _written(self, now: int, final: bool, patience_s: float | None) -> list[int]:
-        """Write what is due, and take what has been written by then; returns the partitions that other workers have."""
-        await self._write(now, final, patience_s)
-        return await self._take_written(final)
 
     async def _write(self, now: int, final: bool, patience_s: float | None) -> None:
         """Begin to write all checkpoints that wait, in one transaction, on the beat after the one before has ended."""
@@ -461,22 +464,23 @@ class Engine:
             # The roll-up may be waiting for the database; an agent that died would make us wait for ever.
             await asyncio.wait_for(self._reports_in.wait(), REPORTS_S)
 
-    def _described(self, partition: int, beat: Beat) -> dict[str, bytes | None]:
-        changes: dict[str, bytes | None] = dict(value_entry(value) for value in beat.current)
-        changes.update(alert_entry(alert, self._catalogue, partition) for alert in beat.alerts)
-        changes.update(bridge_entry(name, batch) for name, batch in beat.bridges.items())
+    def _values_of(self, beat: Beat) -> Iterator[tuple[str, bytes]]:
+        yield from (value_entry(value) for value in beat.current)
+        yield from (bridge_entry(name, batch) for name, batch in beat.bridges.items())
         for name, at in beat.overtaken.items():
             self.overtaken[name] = max(at, self.overtaken.get(name, 0))
-        return changes
 
-    async def _take_written(self, final: bool) -> list[int]:
+    def _alerts_of(self, partition: int, beat: Beat) -> dict[str, bytes | None]:
+        return dict(alert_entry(alert, self._catalogue, partition) for alert in beat.alerts)
+
+    async def _take_written(self, final: bool) -> None:
         """What has been written is acknowledged, and kept if its hour has come, but at the end; partitions lost to
-        other workers are dropped, and returned.
+        other workers are dropped.
 
         A checkpoint that no longer waits is of a state that was dropped meanwhile: another may stand in its place by
         now, which knows nothing of it.
         """
-        written_at, lost = 0, list[int]()
+        written_at = 0
         taken = self._writer.take()
         for checkpoint, is_written in taken:
             number, held = checkpoint.partition, self._owner(checkpoint.partition)
@@ -492,12 +496,10 @@ class Engine:
                 log.warning("fenced: another worker owns the partition", partition=number)
                 self.disown(number)
                 self._fenced(number)
-                lost.append(number)
         if taken:
             self._drained.set()
         if written_at and not final:
             await self._keep_state(written_at)
-        return lost
 
     async def _patiently(self, call: Callable[[], _T]) -> _T:
         delay = 0.2

@@ -3,7 +3,7 @@
     begin(checkpoints) ──▶ the thread commits ──▶ take(), on a later beat: what has come of it
 
 What is shown before its checkpoint is committed follows from the journal alone, and is found again from there: only
-acknowledging waits, and, for as long as a beat waits at all, what alerts do (`beat_engine`).
+acknowledging waits, and what alerts do (`annunciator`).
 """
 
 import asyncio

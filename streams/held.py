@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from streams.annunciator import Annunciator
 from streams.beat import Counts
 from streams.checkpoint import BeatMark, Checkpoint, Mail, SummaryRow
 from streams.partition import Beat, Partition
@@ -20,7 +21,7 @@ class Held:
     """A partition. `taken` counts the messages taken in that are not written, of which `waiting`, the checkpoint that
     is made and not committed, covers `covered`; `unacknowledged` are records' offsets. `begins`: its next beat is
     the first after it was recovered; `waited`: when its ledger was last told, a checkpoint still waited; `has_steps`:
-    alerts made steps on beats that are in no checkpoint."""
+    alerts made steps on beats that are in no checkpoint; `annunciator` has those that no wall has heard of."""
 
     state: Partition
     ordinal: int
@@ -34,6 +35,7 @@ class Held:
     begins: bool = False
     waited: bool = False
     has_steps: bool = False
+    annunciator: Annunciator = field(default_factory=Annunciator)
     numbered: tuple[int, int, int] = (0, 0, 0)
     received: int = 0
     evaluated: int = 0
@@ -53,6 +55,7 @@ class Held:
     def make_checkpoint(self, now: int) -> None:
         """As of its last beat: what was taken in since then is not covered."""
         self.has_steps = False
+        self.annunciator.cover()
         beats, self.beats = msgspec.msgpack.encode(self.beats), []
         self.waiting = self.state.checkpoint(now, beats)
         self.covered = self.taken - self.state.pending
@@ -60,6 +63,7 @@ class Held:
     def written(self, checkpoint: Checkpoint) -> list[Acknowledge]:
         """What waited has been committed; returns what may be acknowledged now."""
         self.waiting = None
+        self.annunciator.logged()
         self.taken -= self.covered
         self.ordinal, self.totals = checkpoint.ordinal, checkpoint.totals
         self.checkpointed_at = checkpoint.at
@@ -84,6 +88,7 @@ class HeldRollUp:
     beats: list[BeatMark] = field(default_factory=list)
     begins: bool = False
     has_steps: bool = False
+    annunciator: Annunciator = field(default_factory=Annunciator)
 
     def beaten(self, now: int, beat: Beat, sequence: int) -> None:
         """What a beat came to; `sequence` is the live store's number before it."""
@@ -93,11 +98,13 @@ class HeldRollUp:
     def make_checkpoint(self, now: int, mails: list[Mail], summaries: list[SummaryRow]) -> None:
         """As of its last beat."""
         self.has_steps = False
+        self.annunciator.cover()
         beats, self.beats = msgspec.msgpack.encode(self.beats), []
         self.waiting = self.state.checkpoint(now, mails, summaries, beats)
 
     def written(self, checkpoint: Checkpoint) -> list[Acknowledge]:
         """What waited has been committed."""
         self.waiting, self.checkpointed_at = None, checkpoint.at
+        self.annunciator.logged()
         self.state.committed(checkpoint.at)
         return []

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from sensors.batch import Batch, encode
 from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.alert import Command, Rule
+from streams.annunciator import HELD_MS
 from streams.beat_engine import CHECKPOINT_MS, Engine
 from streams.checkpoint import ROLL_UP
 from streams.live import Delta
@@ -98,6 +100,12 @@ def store(tmp_path: Path) -> SqlStore:
     return made
 
 
+async def value_of(live: MemoryLive, key: str) -> Any:
+    value = (await live.since("", 0)).changes[key]
+    assert value is not None
+    return msgspec.json.decode(value)
+
+
 async def shown(live: MemoryLive) -> set[str]:
     changes = (await live.since("", 0)).changes
     return {key for key, value in changes.items() if key.startswith("a:") and value is not None}
@@ -119,19 +127,62 @@ async def test_each_step_of_an_alert_is_written_on_its_beat_and_only_then_shown(
     assert store.recover(0).at < centre.now, "what is no step waits for its second"
 
 
-async def test_where_the_database_takes_its_time_an_alert_is_shown_all_the_same(
+async def test_while_the_database_takes_its_time_values_are_shown_and_an_alert_only_once_it_is_written(
     store: SqlStore, tmp_path: Path
 ) -> None:
+    live = CheckedLive(store)
+    centre = Centre(store, live, patience_s=0.0)
+    await centre.start()
+    with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        while centre.now < NOON + HELD_MS:
+            await centre.beat(90)
+        assert (await value_of(live, f"k:fastest@{A}"))["v"] == 90
+        assert await shown(live) == set()
+        holder.execute("COMMIT")
+    await centre.engine.beat(centre.now, final=True)
+    assert sorted(live.told) == [(FAST, "raise"), (PLACE, "raise")]
+
+
+async def test_who_is_in_danger_waits_two_seconds_for_a_database_and_no_longer(store: SqlStore, tmp_path: Path) -> None:
     centre = Centre(store, MemoryLive("e"), patience_s=0.0)
     await centre.start()
     with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         await centre.beat(90)
+        raised_at = centre.now
+        while centre.now < raised_at + HELD_MS:
+            assert await shown(centre.live) == set()
+            await centre.beat()
         assert await shown(centre.live) == {f"a:{FAST}", f"a:{PLACE}"}
         assert store.alert(FAST) is None
         holder.execute("COMMIT")
     await centre.engine.beat(centre.now, final=True)
     assert [step.op for step in store.alert_steps(FAST)] == ["raise"]
+
+
+async def test_a_live_store_that_has_lost_everything_hears_of_no_alert_before_its_log_has_it(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    class Forgetful(CheckedLive):
+        forgot = False
+
+        def renewed(self) -> bool:
+            forgot, self.forgot = self.forgot, False
+            return forgot
+
+    live = Forgetful(store)
+    centre = Centre(store, live, patience_s=0.0)
+    await centre.start()
+    with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        await centre.beat(90)
+        live.forgot = True
+        await centre.beat(95)
+        assert await shown(live) == set()
+        holder.execute("COMMIT")
+    await centre.engine.beat(centre.now, final=True)
+    assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}"}
 
 
 async def test_an_alert_of_a_partition_that_another_worker_has_written_since_is_shown_to_nobody(
@@ -194,14 +245,9 @@ async def test_an_alert_that_is_raised_while_it_is_looked_what_an_earlier_worker
     assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}"}
 
 
-def owner_of(value: bytes | None) -> int:
-    assert value is not None
-    return int(msgspec.json.decode(value)["partition"])
-
-
 async def test_an_alert_says_which_partition_it_is_of(store: SqlStore) -> None:
     centre = Centre(store, MemoryLive("e"))
     await centre.start()
     await centre.beat(90)
-    changes = (await centre.live.since("", 0)).changes
-    assert (owner_of(changes[f"a:{FAST}"]), owner_of(changes[f"a:{PLACE}"])) == (0, ROLL_UP)
+    owners = [(await value_of(centre.live, f"a:{alert}"))["partition"] for alert in (FAST, PLACE)]
+    assert owners == [0, ROLL_UP]

@@ -1,7 +1,7 @@
 """A replay makes the beats of a past period again: what it publishes is what was published then, byte for byte."""
 
 import sqlite3
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -370,18 +370,24 @@ async def test_a_replay_from_the_first_minute_begins_with_nothing_and_orders_are
     await world.journal.close()
 
 
+def decoded(frames: Iterable[Mapping[str, bytes | None]], prefix: str) -> list[Any]:
+    """What stands under the keys that begin so."""
+    found = [value for changes in frames for key, value in changes.items() if key.startswith(prefix)]
+    return [msgspec.json.decode(value) for value in found if value is not None]
+
+
 async def test_what_was_in_no_checkpoint_yet_is_told_as_such_on_the_very_beats_on_which_the_database_was_behind(
     tmp_path: Path,
 ) -> None:
-    world = await lived(tmp_path, minutes=5, held_up={*range(160, 220), *range(301, 304)})
-    frames = await replayed(world, NOON + MINUTE // 2, NOON + 4 * MINUTE)
+    world = await lived(tmp_path, minutes=6, held_up={*range(160, 220), *range(301, 304), *range(555, 558)})
+    frames = await replayed(world, NOON + MINUTE // 2, NOON + 6 * MINUTE)
     assert frames == {number: world.frames[number] for number in frames}
-    ledgers = [
-        msgspec.json.decode(value) for changes in frames.values() for key, value in changes.items()
-        if key.startswith("l:") and value is not None
-    ]  # fmt: skip
+    ledgers = decoded(frames.values(), "l:")
     assert sum(ledger["unwritten"] > 6 for ledger in ledgers) >= 5
     assert ledgers[-1]["unwritten"] < 6
+    (raised,) = [changes for changes in frames.values() if any(key.startswith("a:") for key in changes)]
+    (shown_at,) = {progress["at"] for progress in decoded([raised], "p:")}
+    assert all(shown_at > alert["raised_at"] for alert in decoded([raised], "a:"))
     await world.journal.close()
 
 
