@@ -11,7 +11,6 @@ not look alive.
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -20,7 +19,7 @@ from sensors.errors import Unavailable
 from sensors.journal import Record
 from streams.alert import Command
 from streams.catalogue import Catalogue, reach_ms
-from streams.checkpoint import ROLL_UP, Mail, Partial, SummaryRow
+from streams.checkpoint import ROLL_UP, Mail, SummaryRow
 from streams.checkpoint_writer import CheckpointWriter
 from streams.command_inbox import CommandInbox
 from streams.held import Held, HeldRollUp
@@ -28,9 +27,10 @@ from streams.live import LiveStore
 from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
 from streams.live_teller import Teller
 from streams.partition import Beat, Partition
+from streams.patient_call import patiently
+from streams.report_inbox import ReportInbox
 from streams.roll_up import Report, RollUp
 from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
-from streams.sql_recovery import UNMERGED_MS
 from streams.sql_store import SqlStore
 
 BEAT_S = 0.5
@@ -48,13 +48,8 @@ HOUSEKEEPING_S = 600.0
 STOPPED_MS = 3_000
 """A beat that comes so late was stopped, or its machine was: others may own its partitions by now."""
 
-CLOCKS_MS = 1_000
-"""So far workers' clocks may be apart, and more than that."""
-
 ROLL_UP_WAIT_S = 0.005
 ROLL_UP_KEPT_AFTER_MS = 10_000
-REPORTS_S = 120.0
-_T = TypeVar("_T")
 log = structlog.get_logger("engine")
 
 
@@ -112,8 +107,7 @@ class Engine:
         self._roll_up: HeldRollUp | None = None
         self._only: Collection[int] | None = None
         self._beat_at = 0
-        self._reports_sent = self._reports_taken = 0
-        self._reports_in = asyncio.Event()
+        self._reports = ReportInbox(store, is_alone)
         self._mails: list[Mail] = []
         self._summaries: list[SummaryRow] = []
         self._wake = asyncio.Event()
@@ -149,7 +143,7 @@ class Engine:
         async with lock:
             if partition in self._held:
                 return
-            recovered = await self._patiently(lambda: self._store.recover(partition, self._horizons))
+            recovered = await patiently(lambda: self._store.recover(partition, self._horizons))
             now = self._clock()
             state = Partition(partition, self._catalogue, recovered, now)
             totals = msgspec.structs.replace(recovered.totals)  # the partition counts on in the other one
@@ -168,7 +162,7 @@ class Engine:
                 return
             # What this process is writing of its own partitions, nobody tells the roll-up again.
             await self._writer.wait(None)
-            recovered = await self._patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
+            recovered = await patiently(lambda: self._store.recover(ROLL_UP, self._horizons))
             now = self._clock()
             state = RollUp(self._catalogue, recovered, now)
             self._roll_up = HeldRollUp(state, now, recovered.at, recovered.at, begins=recovered.offset >= 0)
@@ -258,33 +252,8 @@ class Engine:
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
         await self.own_roll_up()
-        rolling = self._roll_up
-        assert rolling is not None
-        now = self._beat_at if self._is_alone else self._clock()
-        await self._look_up(rolling.state, report.partials, now)
-        rolling.state.report(report, now)
-        if not self._is_alone and report.partition not in rolling.caught_up:
-            await self._catch_up(rolling, report, now)
-        self._reports_taken += 1
-        self._reports_in.set()
-
-    async def _look_up(self, roll_up: RollUp, partials: list[Partial], now: int) -> None:
-        """The other partitions may have spoken of these windows long ago, even in an earlier process."""
-        unknown = roll_up.unknown(partials)
-        if unknown:
-            shares, values = await self._patiently(lambda: self._store.shares(unknown))
-            roll_up.restore(shares, values, now)
-
-    async def _catch_up(self, rolling: HeldRollUp, report: Report, now: int) -> None:
-        """What a partition had told the roll-up's last owner, and not written yet when the state was recovered here,
-        nobody tells again: it is read once the partition has written since."""
-        if report.written < rolling.owned_at + CLOCKS_MS:
-            return
-        since = rolling.recovered_at - UNMERGED_MS
-        shares = await self._patiently(lambda: self._store.shares_of(report.partition, since))
-        await self._look_up(rolling.state, [partial for _, partial in shares], now)
-        rolling.state.catch_up(report.partition, shares, now)
-        rolling.caught_up.add(report.partition)
+        assert self._roll_up is not None
+        await self._reports.take(self._roll_up, report, self._beat_at if self._is_alone else self._clock())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
@@ -358,7 +327,7 @@ class Engine:
             held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
             held.annunciator.hold(now, self._alerts_of(number, beat))
             told.update(self._values_of(beat))
-            self._reports_sent += 1
+            self._reports.sent()
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
             await self._send_report(report)
         self._drained.set()
@@ -402,7 +371,7 @@ class Engine:
 
     async def _drop_lost(self) -> None:
         """After a stop of this process: partitions that another worker has written since are not ours any more."""
-        standing = await self._patiently(self._store.offsets)
+        standing = await patiently(self._store.offsets)
         for number, held in list(self._held.items()):
             if standing.get(number, 0) > held.state.checkpointed:
                 log.warning("another worker has taken the partition over", partition=number)
@@ -456,13 +425,10 @@ class Engine:
 
         Where other workers have partitions too, theirs come when they come, and nobody waits for them.
         """
-        if self._roll_up is None or not self._is_alone:
+        if self._roll_up is not None and self._is_alone:
+            await self._reports.all_taken()
+        else:
             await asyncio.sleep(self._roll_up_wait_s)
-            return
-        while self._reports_taken < self._reports_sent:
-            self._reports_in.clear()
-            # The roll-up may be waiting for the database; an agent that died would make us wait for ever.
-            await asyncio.wait_for(self._reports_in.wait(), REPORTS_S)
 
     def _values_of(self, beat: Beat) -> Iterator[tuple[str, bytes]]:
         yield from (value_entry(value) for value in beat.current)
@@ -500,16 +466,6 @@ class Engine:
             self._drained.set()
         if written_at and not final:
             await self._keep_state(written_at)
-
-    async def _patiently(self, call: Callable[[], _T]) -> _T:
-        delay = 0.2
-        while True:
-            try:
-                return await asyncio.to_thread(call)
-            except Unavailable as reason:
-                log.warning("database does not answer", reason=str(reason))
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
 
     async def _keep_house(self) -> None:
         """Retention of the database; any worker may do it, several do no harm."""
