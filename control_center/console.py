@@ -6,6 +6,7 @@ must be there within seconds.
 
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TextIO, cast
@@ -17,6 +18,7 @@ from control_center.forgiving_stream import ForgivingStream
 from control_center.process_supervisor import WARMING_UP
 from sensors.errors import DefinitionError, SettingsError
 
+INTERRUPTED = 128 + signal.SIGINT
 HELP = """Bộ xử lý sự kiện của trung tâm điều hành / the event processor of a smart-city operations centre.
 
 ioc up  →  mở màn hình / opens the wall at http://127.0.0.1:8080/wall"""
@@ -53,7 +55,7 @@ def _of_several() -> None:
 
 
 def main() -> None:
-    """Exit code 0 for success, 1 for a finding, 2 for wrong use or settings."""
+    """Exit code 0 for success, 1 for a finding, 2 for wrong use or settings, 130 where Ctrl-C came before it began."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -75,6 +77,8 @@ def main() -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -39,3 +40,13 @@ def test_a_command_starts_without_what_only_others_need(command: str, unneeded: 
     told = f"import sys; from control_center.console import assembled; assembled({command!r}); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.split()
     assert not set(unneeded) & set(found)
+
+
+def test_ctrl_c_while_a_commands_modules_are_being_read_ends_it_in_order(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    told = (
+        f"import sys; sys.path.append({str(tmp_path)!r}); sys.argv = ['ioc', 'interrupted']\n"
+        "from control_center import console; console.MODULES = {'interrupted': ['interrupted']}; console.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "")
