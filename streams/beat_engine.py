@@ -181,6 +181,8 @@ class Engine:
             log.info("partition dropped", partition=partition)
         if dropped is not None:
             self._commands.forget(dropped.state)
+            others = ["s:silent"] if partition == ROLL_UP else [f"l:{partition}", f"p:{partition}"]
+            self._teller.forget([*self._all_of(partition, dropped.state), *others])
 
     def _owner(self, partition: int) -> Held | HeldRollUp | None:
         return self._roll_up if partition == ROLL_UP else self._held.get(partition)

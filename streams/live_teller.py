@@ -37,6 +37,11 @@ class Teller:
         except Unavailable as reason:
             log.warning("live store waits", reason=str(reason), keys=len(self._backlog))
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """What waits of these is another worker's to tell now, who may have told something newer."""
+        for key in keys:
+            self._backlog.pop(key, None)
+
     async def tidy(self, partition: int, open_alerts: Callable[[], Iterable[Alert]]) -> bool:
         """Delete a partition's alerts but for the open ones: what an earlier worker told and never wrote, only the live
         store knows. `open_alerts` is asked when that has answered: more may be raised until then. False: not yet, as

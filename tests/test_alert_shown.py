@@ -25,6 +25,7 @@ from streams.sql_store import SqlStore
 
 pytestmark = pytest.mark.anyio
 SOON_MS = CHECKPOINT_MS // 5
+WINDOW_MS = 300_000
 FAST, PLACE = f"fast-{A}-1", "fast_place-22-1"
 
 
@@ -81,6 +82,10 @@ class Centre:
         await self.engine.own_roll_up()
         await self.engine.beat(self.now, final=True)
         await self.engine.keeper.ended()
+
+    def follow(self, other: "Centre") -> None:
+        """Go on with the other's journal, at its time."""
+        self.now, self._offset = other.now, other._offset
 
     async def beat(self, speed: float | None = None) -> None:
         """One more, soon after the last."""
@@ -220,6 +225,32 @@ async def test_an_alert_that_a_worker_told_and_never_wrote_is_taken_back_by_the_
     second.now += SOON_MS
     await second.engine.beat(second.now)
     assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}", "a:fast-others-1"}
+
+
+async def test_what_a_worker_could_not_tell_of_a_partition_it_does_not_tell_once_that_is_anothers(
+    store: SqlStore,
+) -> None:
+    live = CheckedLive(store)
+    first, second = Centre(store, live), Centre(store, live)
+    await first.start()
+    live.is_away = True
+    await first.beat(90)
+    for partition in (0, ROLL_UP):
+        first.engine.disown(partition)
+    live.is_away = False
+    second.follow(first)
+    await second.start()
+    second.now += WINDOW_MS
+    await second.beat(40)
+    assert (await value_of(live, f"a:{FAST}"))["state"] == "unack_returned"
+    told = await said_of_partitions(live)
+    await first.beat()
+    assert await said_of_partitions(live) == told
+
+
+async def said_of_partitions(live: MemoryLive) -> dict[str, bytes | None]:
+    """All but bridges, which speak to several workers."""
+    return {key: value for key, value in (await live.since("", 0)).changes.items() if not key.startswith("b:")}
 
 
 class Interrupted(MemoryLive):
