@@ -215,7 +215,7 @@ class Engine:
         return told
 
     def skip_to(self, partition: int, offset: int) -> None:
-        """The journal has nothing before this offset any more."""
+        """The journal has nothing of an owned partition before this offset any more."""
         state = self._held[partition].state
         state.offset = max(state.offset, offset)
 
@@ -230,7 +230,9 @@ class Engine:
         """
         if record.partition not in self._held:
             await self.own(record.partition)
-        held = self._held[record.partition]
+        held = self._held.get(record.partition)
+        if held is None:
+            return True  # revoked while it was being recovered: its next owner is told this record
         if acknowledge is not None and record.offset < held.state.checkpointed:
             await acknowledge()
             return True
@@ -254,8 +256,8 @@ class Engine:
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""
         await self.own_roll_up()
-        assert self._roll_up is not None
-        await self._reports.take(self._roll_up, report, self._beat_at if self._is_alone else self._clock())
+        if self._roll_up is not None:  # else revoked while it was being recovered
+            await self._reports.take(self._roll_up, report, self._beat_at if self._is_alone else self._clock())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Beat until `stop`; then one last checkpoint."""
@@ -322,13 +324,13 @@ class Engine:
 
     async def _evaluate(self, now: int) -> dict[str, bytes | None]:
         """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told at once."""
-        told: dict[str, bytes | None] = {}
+        told: list[tuple[int, Held | HeldRollUp, dict[str, bytes | None]]] = []
         ends = self._received() if self._received else {}
         for number, held in self._partitions():
             beat = held.state.evaluate(now)
             held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
             held.annunciator.hold(now, self._alerts_of(number, beat))
-            told.update(self._values_of(beat))
+            told.append((number, held, self._values_of(beat)))
             self._reports.sent()
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
             await self._send_report(report)
@@ -338,9 +340,10 @@ class Engine:
             beat = rolling.state.evaluate(now)
             rolling.beaten(now, beat, self._teller.sequence)
             rolling.annunciator.hold(now, self._alerts_of(ROLL_UP, beat))
-            told.update(self._values_of(beat))
-            told.update([entry("s:silent", **rolling.state.silent())])
-        return told
+            told.append((ROLL_UP, rolling, self._values_of(beat) | dict([entry("s:silent", **rolling.state.silent())])))
+        # What was revoked meanwhile is another's to tell.
+        ours = [changes for number, held, changes in told if self._owner(number) is held]
+        return {key: value for changes in ours for key, value in changes.items()}
 
     def _partitions(self) -> list[tuple[int, Held]]:
         """Those that take part in this beat."""
@@ -432,11 +435,12 @@ class Engine:
         else:
             await asyncio.sleep(self._roll_up_wait_s)
 
-    def _values_of(self, beat: Beat) -> Iterator[tuple[str, bytes]]:
-        yield from (value_entry(value) for value in beat.current)
-        yield from (bridge_entry(name, batch) for name, batch in beat.bridges.items())
+    def _values_of(self, beat: Beat) -> dict[str, bytes | None]:
         for name, at in beat.overtaken.items():
             self.overtaken[name] = max(at, self.overtaken.get(name, 0))
+        changes: dict[str, bytes | None] = dict(value_entry(value) for value in beat.current)
+        changes.update(bridge_entry(name, batch) for name, batch in beat.bridges.items())
+        return changes
 
     def _alerts_of(self, partition: int, beat: Beat) -> dict[str, bytes | None]:
         return dict(alert_entry(alert, self._catalogue, partition) for alert in beat.alerts)

@@ -184,8 +184,10 @@ class ClusterWorker:
         That happens around a rebalance, with a record already in our hands, and when another worker has written.
         """
         await self.engine.own(place.partition)
-        wanted = self._behind[place] = self.engine.offset(place.partition)
         first = (await self.app.consumer.earliest_offsets(place)).get(place, 0)
+        if place.partition not in self.engine.owned:
+            return  # revoked meanwhile
+        wanted = self._behind[place] = self.engine.offset(place.partition)
         if first > wanted:
             log.warning("the journal has dropped what was not read yet", partition=place.partition, first=first)
             self.engine.skip_to(place.partition, first)

@@ -1,6 +1,7 @@
 """A worker that was stopped and wakes up after another has taken its partition over: it must do no harm."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from small_world import NOON, A, B, catalogue, senml
@@ -8,6 +9,7 @@ from small_world import NOON, A, B, catalogue, senml
 from sensors.batch import Batch, encode
 from sensors.journal import Record
 from streams.beat_engine import Engine
+from streams.checkpoint import ROLL_UP
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -142,5 +144,37 @@ def test_a_live_store_that_came_back_empty_is_told_everything_again(tmp_path: Pa
         await worker.beat(workers.now)
         again = await workers.shown()
         assert again.keys() >= shown.keys()
+
+    asyncio.run(story())
+
+
+class Revoking(Emptied):
+    """While it is told something, Kafka gives a partition to another worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.revoke: Callable[[], None] = lambda: None
+
+    async def publish(self, changes: Mapping[str, bytes | None]) -> int:
+        self.revoke()
+        return await super().publish(changes)
+
+
+def test_what_is_revoked_in_the_midst_of_its_recovery_takes_nothing_in_and_harms_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        workers = Workers(tmp_path)
+        workers.live = live = Revoking()
+        worker = workers.engine("one")
+        record = workers.record((A, NOON, 40))
+        live.revoke = lambda: worker.disown(0)
+        await workers.give(worker, record)
+        live.revoke = lambda: worker.disown(ROLL_UP)
+        await worker.report(Report(0, [], None, 0, workers.now, 0))
+        live.revoke = lambda: None
+        assert (worker.owned, worker.owns_roll_up) == ([], False)
+        await workers.give(worker, record)
+        workers.now += 5_000
+        await worker.beat(workers.now, final=True)
+        assert (workers.acknowledged, workers.store.ledger_totals().accepted) == ([0], 1)
 
     asyncio.run(story())
