@@ -10,6 +10,7 @@ not look alive.
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import msgspec
@@ -30,6 +31,7 @@ from streams.partition import Beat, Partition
 from streams.patient_call import patiently
 from streams.report_inbox import ReportInbox
 from streams.roll_up import Report, RollUp
+from streams.room import ROOM_FIRST, ROOM_MOST, next_room
 from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
 from streams.sql_store import SqlStore
 
@@ -38,10 +40,7 @@ QUICK_BEAT_S = 0.2
 """Where messages wait for it, a beat comes sooner: what is published is on the wall in well under half a second."""
 
 CHECKPOINT_MS = 1_000
-INTAKE_MAX = 10_000
-"""Messages a partition takes in before it waits for a beat: some 20 ms of decoding, 10 MB at 1 kB a message."""
-
-UNWRITTEN_MAX = 2 * INTAKE_MAX
+UNWRITTEN_MAX = 2 * ROOM_MOST
 """Messages a partition takes in before it waits for a checkpoint, which is then due at once."""
 
 HOUSEKEEPING_S = 600.0
@@ -82,9 +81,10 @@ class Engine:
         exists; `generation` numbers the assignments of partitions to workers; `fenced` hears of partitions that were
         dropped because another worker had written; one that is not alone waits `roll_up_wait_s` for its own reports.
 
-        A beat waits `patience_s` for the database, and goes on without it. None: as long as it takes, so that a beat
-        comes to the same however threads take their turns. That is the default: replays and tests need it, and who
-        forgets to say otherwise gets a slow wall on a slow disk, not a run that cannot be made again.
+        A beat waits `patience_s` for the database, and goes on without it; partitions take in as much as beats get
+        through (`room`). None: a beat waits as long as it takes, and takes what it is given, so that it comes to the
+        same however threads take their turns. That is the default: replays and tests need it, and who forgets to say
+        otherwise gets a slow wall on a slow disk, not a run that cannot be made again.
         """
         self._catalogue = catalogue
         self._store = store
@@ -110,6 +110,8 @@ class Engine:
         self._reports = ReportInbox(store, is_alone)
         self._mails: list[Mail] = []
         self._summaries: list[SummaryRow] = []
+        self._room = ROOM_MOST if patience_s is None else ROOM_FIRST
+        self._filled, self._computed_s = 0, 0.0
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._gives_way = False
@@ -238,10 +240,10 @@ class Engine:
             return True
         if acknowledge is not None and record.offset > held.state.offset:
             return False
-        while held.state.pending >= INTAKE_MAX or held.taken >= UNWRITTEN_MAX:
+        while held.state.pending >= self._room or held.taken >= UNWRITTEN_MAX:
             self._drained.clear()
             waits_for_database = held.waiting is not None or self._writer.is_writing or self._gives_way
-            if held.state.pending >= INTAKE_MAX or not waits_for_database:
+            if held.state.pending >= self._room or not waits_for_database:
                 self._wake.set()
             await self._drained.wait()
             if self._held.get(record.partition) is not held:
@@ -282,6 +284,8 @@ class Engine:
             await self._rest(beaten_at, stop)
             beaten_at = loop.time()
             await self.beat(self._clock())
+            if self._patience_s is not None:
+                self._room = next_room(self._room, self._filled, self._computed_s)
 
     async def _rest(self, beaten_at: float, stop: asyncio.Event) -> None:
         """Until the next beat is due: half a second after the last, sooner where messages wait, at once when woken."""
@@ -326,24 +330,33 @@ class Engine:
         """Every partition's beat, then the roll-up's, which has heard of theirs; returns what is to be told at once."""
         told: list[tuple[int, Held | HeldRollUp, dict[str, bytes | None]]] = []
         ends = self._received() if self._received else {}
+        self._filled, self._computed_s = 0, 0.0
         for number, held in self._partitions():
-            beat = held.state.evaluate(now)
+            self._filled = max(self._filled, held.state.pending)
+            beat = self._timed(held, now)
             held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
             held.annunciator.hold(now, self._alerts_of(number, beat))
             told.append((number, held, self._values_of(beat)))
             self._reports.sent()
             report = Report(number, beat.partials, beat.silent, held.generation, now, held.checkpointed_at)
             await self._send_report(report)
+            await asyncio.sleep(0)  # pages and probes have their turn
         self._drained.set()
         await self._reports_arrive()
         if (rolling := self._rolling()) is not None:
-            beat = rolling.state.evaluate(now)
+            beat = self._timed(rolling, now)
             rolling.beaten(now, beat, self._teller.sequence)
             rolling.annunciator.hold(now, self._alerts_of(ROLL_UP, beat))
             told.append((ROLL_UP, rolling, self._values_of(beat) | dict([entry("s:silent", **rolling.state.silent())])))
         # What was revoked meanwhile is another's to tell.
         ours = [changes for number, held, changes in told if self._owner(number) is held]
         return {key: value for changes in ours for key, value in changes.items()}
+
+    def _timed(self, held: Held | HeldRollUp, now: int) -> Beat:
+        began = time.perf_counter()
+        beat = held.state.evaluate(now)
+        self._computed_s += time.perf_counter() - began
+        return beat
 
     def _partitions(self) -> list[tuple[int, Held]]:
         """Those that take part in this beat."""

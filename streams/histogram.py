@@ -32,9 +32,11 @@ def bins_of(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 def quantile(bins: NDArray[np.integer], q: float) -> NDArray[np.float64]:
     """The q-quantile of each row of `bins` [rows, bins]; NaN for an empty row. Rank q·(n−1), lower."""
-    cumulative = np.cumsum(bins, axis=1, dtype=np.int64)
-    n = cumulative[:, -1]
-    rank = np.floor(q * np.maximum(n - 1, 0)).astype(np.int64)
+    # Most rows are empty, as each partition has a few of the place's units: what they have is not counted up.
+    known = np.flatnonzero(bins.any(axis=1))
+    cumulative = np.cumsum(bins[known], axis=1, dtype=np.int64)
+    rank = np.floor(q * (cumulative[:, -1] - 1)).astype(np.int64)
     index = (cumulative <= rank[:, None]).sum(axis=1)
-    middle = 2 * _GAMMA ** (index + _SHIFT - 1.0) / (_GAMMA + 1)
-    return np.where(n == 0, np.nan, np.where(index == 0, 0.0, middle))
+    result = np.full(len(bins), np.nan)
+    result[known] = np.where(index == 0, 0.0, 2 * _GAMMA ** (index + _SHIFT - 1.0) / (_GAMMA + 1))
+    return result

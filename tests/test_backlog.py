@@ -1,6 +1,7 @@
 """A backlog goes through at the engine's own pace: what it may hold is bounded, and no clock is waited for."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 from small_world import NOON, A, catalogue, senml
@@ -8,8 +9,10 @@ from small_world import NOON, A, catalogue, senml
 from sensors.batch import MESSAGES_MAX, Batch, encode
 from sensors.journal import Record
 from streams.beat_engine import UNWRITTEN_MAX, Engine
+from streams.checkpoint_writer import PATIENCE_S
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
+from streams.room import ROOM_FIRST, ROOM_MOST
 from streams.sql_store import SqlStore
 
 MESSAGES = 3 * UNWRITTEN_MAX
@@ -59,6 +62,37 @@ def test_a_backlog_is_written_as_it_is_taken_in_though_no_time_passes(tmp_path: 
         assert held <= UNWRITTEN_MAX
         totals = store.ledger_totals()
         assert (totals.received, totals.accepted) == (MESSAGES, MESSAGES)
+        store.close()
+
+    asyncio.run(story())
+
+
+def test_of_a_backlog_a_running_engine_takes_little_for_its_first_beat_and_more_as_it_sees_that_it_is_cheap(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        store = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
+        store.migrate()
+        now = NOON + MESSAGES * 100 + MINUTE
+
+        async def report(told: Report) -> None:
+            await engine.report(told)
+
+        engine = Engine(catalogue(), store, MemoryLive("e"), lambda: now, report, patience_s=PATIENCE_S)
+        await engine.own(0)
+        await engine.own_roll_up()
+        stop = asyncio.Event()
+        running = asyncio.create_task(engine.run(stop))
+        for record in backlog():
+            now += 1
+            await engine.observe(record)
+        stop.set()
+        await running
+        offsets = [mark.offset for mark in store.beats(0, -1, now)]
+        taken = [(after - before) * MESSAGES_MAX for before, after in pairwise([0, *offsets])]
+        assert next(filter(None, taken)) == ROOM_FIRST
+        assert ROOM_FIRST < max(taken) <= ROOM_MOST
+        assert sum(taken) == MESSAGES
         store.close()
 
     asyncio.run(story())
