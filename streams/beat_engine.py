@@ -25,7 +25,7 @@ from streams.checkpoint_writer import CheckpointWriter
 from streams.command_inbox import CommandInbox
 from streams.held import Held, HeldRollUp
 from streams.live import LiveStore
-from streams.live_keys import alert_entry, bridge_entry, entry, ledger_entry, value_entry
+from streams.live_keys import alert_entry, alert_key, bridge_entry, entry, ledger_entry, value_entry, value_key
 from streams.live_teller import Teller
 from streams.partition import Beat, Partition
 from streams.patient_call import patiently
@@ -183,8 +183,10 @@ class Engine:
             log.info("partition dropped", partition=partition)
         if dropped is not None:
             self._commands.forget(dropped.state)
+            values = (value_key(value) for value in dropped.state.newest_values())
+            alerts = (alert_key(alert) for alert in dropped.state.open_alerts())
             others = ["s:silent"] if partition == ROLL_UP else [f"l:{partition}", f"p:{partition}"]
-            self._teller.forget([*self._all_of(partition, dropped.state), *others])
+            self._teller.forget([*values, *alerts, *others])
 
     def _owner(self, partition: int) -> Held | HeldRollUp | None:
         return self._roll_up if partition == ROLL_UP else self._held.get(partition)

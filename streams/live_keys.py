@@ -13,9 +13,14 @@ from streams.catalogue import Catalogue
 _encode = msgspec.json.Encoder().encode
 
 
-def value_entry(value: Value) -> tuple[str, bytes]:
+def value_key(value: Value) -> str:
     """`k:<kpi>@<scope>`."""
-    return f"k:{value.kpi}@{value.scope}", _encode(
+    return f"k:{value.kpi}@{value.scope}"
+
+
+def value_entry(value: Value) -> tuple[str, bytes]:
+    """`k:<kpi>@<scope>`: the value as it stands."""
+    return value_key(value), _encode(
         {
             "v": value.value,
             "n": value.n,

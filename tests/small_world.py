@@ -1,8 +1,11 @@
 """A small place with a few kinds and KPIs, and a hand to feed a partition: shared by tests of the core."""
 
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sensors.batch import Batch, encode
 from sensors.journal import Record
@@ -142,3 +145,17 @@ def kept_moments(store: SqlStore, partitions: Sequence[int]) -> list[int]:
     """The moments (ms UTC) of which the state of every one of `partitions` was kept, the oldest first."""
     kept = store.kept()
     return sorted(set[int].intersection(*(set(kept.get(number, ())) for number in partitions)))
+
+
+@contextmanager
+def held_up(path: Path, *instead: str) -> Iterator[None]:
+    """Inside, the SQLite database takes no commit; at the end that of whoever held it up, with what these wrote."""
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        for statement in instead:
+            holder.execute(statement)
+        holder.execute("COMMIT")
+        holder.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from small_world import NOON, A, catalogue, senml
+from small_world import NOON, A, catalogue, held_up, senml
 
 from sensors.batch import Batch, encode
 from sensors.errors import Unavailable
@@ -138,13 +138,11 @@ async def test_while_the_database_takes_its_time_values_are_shown_and_an_alert_o
     live = CheckedLive(store)
     centre = Centre(store, live, patience_s=0.0)
     await centre.start()
-    with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with held_up(tmp_path / "history.sqlite"):
         while centre.now < NOON + HELD_MS:
             await centre.beat(90)
         assert (await value_of(live, f"k:fastest@{A}"))["v"] == 90
         assert await shown(live) == set()
-        holder.execute("COMMIT")
     await centre.engine.beat(centre.now, final=True)
     assert sorted(live.told) == [(FAST, "raise"), (PLACE, "raise")]
 
@@ -152,8 +150,7 @@ async def test_while_the_database_takes_its_time_values_are_shown_and_an_alert_o
 async def test_who_is_in_danger_waits_two_seconds_for_a_database_and_no_longer(store: SqlStore, tmp_path: Path) -> None:
     centre = Centre(store, MemoryLive("e"), patience_s=0.0)
     await centre.start()
-    with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with held_up(tmp_path / "history.sqlite"):
         await centre.beat(90)
         raised_at = centre.now
         while centre.now < raised_at + HELD_MS:
@@ -161,7 +158,6 @@ async def test_who_is_in_danger_waits_two_seconds_for_a_database_and_no_longer(s
             await centre.beat()
         assert await shown(centre.live) == {f"a:{FAST}", f"a:{PLACE}"}
         assert store.alert(FAST) is None
-        holder.execute("COMMIT")
     await centre.engine.beat(centre.now, final=True)
     assert [step.op for step in store.alert_steps(FAST)] == ["raise"]
 
@@ -179,13 +175,11 @@ async def test_a_live_store_that_has_lost_everything_hears_of_no_alert_before_it
     live = Forgetful(store)
     centre = Centre(store, live, patience_s=0.0)
     await centre.start()
-    with closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with held_up(tmp_path / "history.sqlite"):
         await centre.beat(90)
         live.forgot = True
         await centre.beat(95)
         assert await shown(live) == set()
-        holder.execute("COMMIT")
     await centre.engine.beat(centre.now, final=True)
     assert await shown(live) == {f"a:{FAST}", f"a:{PLACE}"}
 

@@ -1,6 +1,7 @@
 """A backlog goes through at the engine's own pace: what it may hold is bounded, and no clock is waited for."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,18 +33,24 @@ def backlog() -> list[Record]:
     return records
 
 
+async def made(folder: Path, clock: Callable[[], int], patience_s: float | None = None) -> tuple[SqlStore, Engine]:
+    """A new database, and an engine over it with partition 0 and the roll-up."""
+    store = SqlStore(f"sqlite:///{folder / 'history.sqlite'}")
+    store.migrate()
+
+    async def report(told: Report) -> None:
+        await engine.report(told)
+
+    engine = Engine(catalogue(), store, MemoryLive("e"), clock, report, patience_s=patience_s)
+    await engine.own(0)
+    await engine.own_roll_up()
+    return store, engine
+
+
 def test_a_backlog_is_written_as_it_is_taken_in_though_no_time_passes(tmp_path: Path) -> None:
     async def story() -> None:
-        store = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
-        store.migrate()
         now = NOON + MESSAGES * 100 + MINUTE
-
-        async def report(told: Report) -> None:
-            await engine.report(told)
-
-        engine = Engine(catalogue(), store, MemoryLive("e"), lambda: now, report)
-        await engine.own(0)
-        await engine.own_roll_up()
+        store, engine = await made(tmp_path, lambda: now)
         await engine.beat(now)
 
         async def feed() -> None:
@@ -71,16 +78,8 @@ def test_of_a_backlog_a_running_engine_takes_little_for_its_first_beat_and_more_
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
-        store = SqlStore(f"sqlite:///{tmp_path / 'history.sqlite'}")
-        store.migrate()
         now = NOON + MESSAGES * 100 + MINUTE
-
-        async def report(told: Report) -> None:
-            await engine.report(told)
-
-        engine = Engine(catalogue(), store, MemoryLive("e"), lambda: now, report, patience_s=PATIENCE_S)
-        await engine.own(0)
-        await engine.own_roll_up()
+        store, engine = await made(tmp_path, lambda: now, PATIENCE_S)
         stop = asyncio.Event()
         running = asyncio.create_task(engine.run(stop))
         for record in backlog():

@@ -6,15 +6,14 @@ no beat waits, and no clock is looked at.
 
 import asyncio
 import json
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import NOON, A, catalogue, kept_moments, senml
+from small_world import NOON, A, catalogue, held_up, kept_moments, senml
 
 from sensors.batch import MESSAGES_MAX, Batch, encode
 from sensors.journal import Record
@@ -105,18 +104,9 @@ class Centre:
         """How many messages the database has as counted."""
         return self.store.ledger_totals().accepted
 
-    @contextmanager
-    def held_up(self, *instead: str) -> Iterator[None]:
+    def held_up(self, *instead: str) -> AbstractContextManager[None]:
         """Inside, the database takes no commit; at the end that of whoever held it up, with what these wrote."""
-        holder = sqlite3.connect(self.path, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            for statement in instead:
-                holder.execute(statement)
-            holder.execute("COMMIT")
-            holder.close()
+        return held_up(self.path, *instead)
 
 
 @pytest.fixture
