@@ -133,12 +133,33 @@ class Cluster(Polled):
             )  # fmt: skip
 
     def begin(self, partitions: int) -> None:
-        """Start a bridge, two workers and a gateway; returns when all is ready."""
+        """Start a bridge, two workers and a gateway; returns when all is ready and both workers have their partitions.
+
+        One of them may be ready, with all of them, seconds before the other joins and takes over its part.
+        """
         self.start_bridge(partitions)
         self.start_worker("worker-1", partitions)
         self.start_worker("worker-2", partitions)
         self.start_gateway(partitions)
         self.ready()
+
+        def are_shared() -> bool:
+            first, second = self.partitions_of("worker-1"), self.partitions_of("worker-2")
+            return bool(first and second) and sorted([*first, *second]) == list(range(partitions))
+
+        self.until(are_shared, "the workers have shared the partitions")
+
+    def partitions_of(self, name: str) -> list[int]:
+        """Those that a worker has, by its log; it has not been killed."""
+        told = re.findall(r"partition (recovered|dropped)' partition=(\d+)", self._log_of(name))
+        return [int(number) for number, what in {number: what for what, number in told}.items() if what == "recovered"]
+
+    def partitions_taken(self, name: str) -> int:
+        """How often a worker of this name has taken a partition over."""
+        return self._log_of(name).count("partition recovered")
+
+    def _log_of(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def start_bridge(self, partitions: int) -> None:
         mqtt = f"mqtt://{self.broker.address}"

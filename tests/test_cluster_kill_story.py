@@ -47,10 +47,6 @@ class Stage:
             if name not in self.servers:
                 self.cluster.again(name)
 
-    def partitions_taken(self, name: str) -> int:
-        """How often the process has recovered a partition."""
-        return (self.cluster.folder / f"{name}.log").read_text(errors="replace").count("partition recovered")
-
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -87,11 +83,11 @@ def test_kill_9_of_two_at_once_in_mid_load(stage: Stage, moment: int) -> None:
 def test_one_that_stood_still_for_20_s_goes_on_and_does_no_harm(stage: Stage, name: str, moment: int) -> None:
     """The worker still believes that it owns partitions which the other has taken over meanwhile."""
     cluster = stage.cluster
-    other = stage.partitions_taken("worker-1")
+    other = cluster.partitions_taken("worker-1")
     with stage.scene.disaster(f"SIGSTOP of {name}", random.Random(f"still {name} {moment}")):
         suspended(lambda: cluster.signal(name, signal.SIGSTOP), lambda: cluster.signal(name, signal.SIGCONT), STOPPED_S)
     if name != "bridge":
-        assert stage.partitions_taken("worker-1") > other, "the other took its partitions over"
+        assert cluster.partitions_taken("worker-1") > other, "the other took its partitions over"
     stage.scene.check()
 
 
@@ -101,12 +97,12 @@ def test_a_worker_joins_leaves_in_order_joins_again_and_is_killed(stage: Stage, 
     cluster, scene = stage.cluster, stage.scene
 
     def join() -> None:
-        before = stage.partitions_taken("worker-3") if "worker-3" in cluster.arguments else 0
+        before = cluster.partitions_taken("worker-3") if "worker-3" in cluster.arguments else 0
         if before or "worker-3" in cluster.arguments:
             cluster.again("worker-3")
         else:
             cluster.start_worker("worker-3", PARTITIONS)
-        cluster.until(lambda: stage.partitions_taken("worker-3") > before, "worker-3 has partitions")
+        cluster.until(lambda: cluster.partitions_taken("worker-3") > before, "worker-3 has partitions")
 
     with scene.disaster("a worker joins", chance):
         join()
