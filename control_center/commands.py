@@ -10,7 +10,6 @@ from rich.table import Table
 
 from control_center import argon2_accounts
 from control_center.account import ROLES, name_fault, password_fault
-from control_center.embedded_commands import default_data
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from control_center.sql_accounts import SqlAccounts
@@ -18,7 +17,8 @@ from control_center.toml_walls import load_walls
 from control_center.wall import FONT_REM, arc_minutes, layout_of
 from sensors.errors import SettingsError
 from sensors.system_clock import now_ms
-from streams.commands import OverlayOption
+from streams.commands import DataOption, OverlayOption
+from streams.data_folder import records_of
 from streams.redis_live import RedisLive
 from streams.secret_file import secret_from
 from streams.sql_store import SqlStore
@@ -32,9 +32,6 @@ app.add_typer(wall, name="wall")
 console = Console()
 
 DatabaseOption = Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Data folder of `ioc up`; the default one when neither is given.")
-]
 
 
 @app.command()
@@ -124,11 +121,4 @@ def _ask(name: str) -> str:
 
 
 def _accounts(database: str, data: Path | None) -> SqlAccounts:
-    if database:
-        return SqlAccounts(SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD")).engine)
-    path = (data or default_data()) / "history.sqlite"
-    if not path.exists():
-        raise SettingsError(
-            f"{path}: chưa có cơ sở dữ liệu / no database there; run `ioc up` first, or name --data or --database"
-        )
-    return SqlAccounts(SqlStore(f"sqlite:///{path}").engine)
+    return SqlAccounts(SqlStore(secret_from(records_of(data, database).database, "IOC_DATABASE_PASSWORD")).engine)

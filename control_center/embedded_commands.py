@@ -4,7 +4,6 @@ Nothing heavy is imported before the children are started: they read their modul
 """
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -16,11 +15,12 @@ import typer
 from rich.console import Console
 
 from control_center.broker_watch import BROKER, room_on, watch_broker
-from control_center.embedded_settings import FIRST_OPERATOR, HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import FIRST_OPERATOR, HOST, PARTITIONS
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from sensors import nats_broker
 from sensors.disk_room import DiskGauge, limits_of, room_of
 from sensors.errors import SettingsError, Unavailable
+from streams.data_folder import DataFolder, default_data
 
 app = typer.Typer()
 console = Console()
@@ -31,15 +31,6 @@ FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_T
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. Default: your user data directory.")]
 PortOption = Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")]
-
-
-def default_data() -> Path:
-    """The user's data directory by the custom of the platform."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "ioc"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "ioc"
-    return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local" / "share"))) / "ioc"
 
 
 def _check_port(port: int, option: str) -> None:
@@ -89,8 +80,8 @@ def _children(
         children.append(Child(BROKER, nats_broker.command(config), broker_log, broker_may_start))
         engine += ["--broker-log", str(broker_log)]
     children.append(Child("engine", engine, data / "engine.log", prepared, FRUGAL, warms_up=True))
-    journal = EngineSettings(data, HOST, port).journal
-    bridge = [*python, "bridge", "--mqtt", url, "--journal", f"sqlite:///{journal}", "--partitions", str(PARTITIONS)]
+    journal = DataFolder(data).journal_url
+    bridge = [*python, "bridge", "--mqtt", url, "--journal", journal, "--partitions", str(PARTITIONS)]
     children.append(Child("bridge", bridge, data / "bridge.log", broker_listens, warms_up=True))
     if simulate:
         city = [*python, "simulate", "--mqtt", url, "--live", "--round-the-clock"]
@@ -108,7 +99,7 @@ def _prepare(data: Path) -> str | None:
     """The first operator's password where it is new; on a thread, and imported there: it takes a while."""
     from control_center.embedded_data import prepare
 
-    return prepare(data)
+    return prepare(DataFolder(data))
 
 
 class _Centre:

@@ -63,17 +63,18 @@ def _probe(settings: EngineSettings) -> MqttProbe | None:
 
 async def run_engine(settings: EngineSettings) -> None:
     """Run until SIGTERM or SIGINT; raises the first failure of any part."""
-    definitions = load_all(settings.overlay)
-    store = SqlStore(settings.database)  # `ioc up` has brought its tables up to date before it started us
+    data = settings.data
+    definitions = load_all(data.definitions)
+    store = SqlStore(data.database)  # `ioc up` has brought its tables up to date before it started us
     live = MemoryLive(secrets.token_hex(8))
-    watch = FaultWatch(live, now_ms, disk_source(DiskGauge(settings.data, limits_of())))
+    watch = FaultWatch(live, now_ms, disk_source(DiskGauge(data.path, limits_of())))
     probe = _probe(settings)
     if probe is not None:
         watch.sources.append(broker_source(probe))
         probe.start()
     gateway_settings = GatewaySettings(
-        host=settings.host, port=settings.port, overlay=settings.overlay, wall_token=wall_token(),
-        partitions=PARTITIONS, journal=f"sqlite:///{settings.journal}",
+        host=settings.host, port=settings.port, overlay=data.definitions, wall_token=wall_token(),
+        partitions=PARTITIONS, journal=data.journal_url,
     )  # fmt: skip
     gateway = build_gateway(gateway_settings, live, store, definitions)
     server = _Server(gateway_config(gateway, gateway_settings, lifespan="off"))
@@ -82,7 +83,7 @@ async def run_engine(settings: EngineSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     parts = {
-        "worker": process(settings.journal, PARTITIONS, definitions, store, live, watch, now_ms, stop),
+        "worker": process(data.journal, PARTITIONS, definitions, store, live, watch, now_ms, stop),
         "gateway": server.serve(),
         "faults": watch.run(),
         "outbox": send_due_mails(store, now_ms),

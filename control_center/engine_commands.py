@@ -7,6 +7,7 @@ import typer
 
 from control_center.embedded_engine import run_engine
 from control_center.embedded_settings import HOST, EngineSettings
+from streams.data_folder import DataFolder
 
 app = typer.Typer()
 
@@ -21,6 +22,4 @@ def engine(
     """The engine process of `ioc up`."""
     import uvloop
 
-    overlay = data / "definitions"
-    settings = EngineSettings(data, HOST, port, overlay if overlay.is_dir() else None, broker_log, mqtt)
-    uvloop.run(run_engine(settings))
+    uvloop.run(run_engine(EngineSettings(DataFolder(data), HOST, port, broker_log, mqtt)))

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -14,14 +13,14 @@ import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
-from control_center.embedded_commands import default_data
-from control_center.embedded_settings import HOST, PARTITIONS, EngineSettings
+from control_center.embedded_settings import HOST, PARTITIONS
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
 from sensors.errors import SettingsError, Unavailable
 from sensors.url_journal import check_journal, open_reader
 from streams.catalogue import compile_catalogue
-from streams.commands import OverlayOption
+from streams.commands import DataOption, OverlayOption
+from streams.data_folder import records_of
 from streams.journal_replay import Replay, load_reel
 from streams.past_store import PastStore
 from streams.reel import Reel
@@ -41,7 +40,7 @@ def replay(
     begin: Annotated[str, typer.Argument(metavar="FROM", help="2026-11-24T07:00 (the place's time), RFC 3339, or ms.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="The same; at most as long ago as the journal keeps.")],
     speed: Annotated[float, typer.Option("--speed", min=0.1, max=1000, help="Times as fast as it was.")] = 30.0,
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder of ioc up.")] = None,
+    data: DataOption = None,
     port: Annotated[int, typer.Option("--port", help="Port of the replay's own wall.")] = 8081,
     journal: Annotated[
         str, typer.Option("--journal", envvar="IOC_JOURNAL", help="A cluster's: kafka://host:port[,host:port]")
@@ -59,28 +58,23 @@ def replay(
     """
     import uvloop
 
-    if data is not None or not database:
-        folder = data or default_data()
-        embedded = EngineSettings(folder, HOST)
-        if not embedded.journal.exists():
-            raise SettingsError(f"--data {folder}: không có nhật ký / there is no journal (has ioc up run there?)")
-        database, journal, partitions = embedded.database, f"sqlite:///{embedded.journal}", PARTITIONS
-        if definitions is None and (folder / "definitions").is_dir():
-            definitions = folder / "definitions"
-    check_journal(journal)
-    loaded = load_all(definitions)
+    records = records_of(data, database, journal, definitions)
+    if records.are_embedded:
+        partitions = PARTITIONS
+    check_journal(records.journal)
+    loaded = load_all(records.definitions)
     span = ReplaySpan(*parse_span(begin, end, loaded.place.zone), speed)
     settings = GatewaySettings(
-        host=HOST, port=port, overlay=definitions, wall_token=wall_token(), partitions=partitions, replay=span
+        host=HOST, port=port, overlay=records.definitions, wall_token=wall_token(), partitions=partitions, replay=span
     )
-    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
+    store = SqlStore(secret_from(records.database, "IOC_DATABASE_PASSWORD"))
     try:
         reel = load_reel(store, partitions, span.begin, span.end)
         shown = [gap for gap in reel.unrecorded if gap.until >= span.begin]
         span = msgspec.structs.replace(span, unrecorded=shown)
         settings = msgspec.structs.replace(settings, replay=span)
         with contextlib.suppress(KeyboardInterrupt):
-            uvloop.run(_show(settings, span, store, journal, loaded, reel))
+            uvloop.run(_show(settings, span, store, records.journal, loaded, reel))
     except Unavailable as reason:
         raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
     finally:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from sensors.errors import SettingsError, Unavailable
 from sensors.url_journal import open_reader
-from streams.commands import OverlayOption, embedded_database
+from streams.commands import DataOption, OverlayOption
+from streams.data_folder import records_of
 from streams.difference import AuditReport
 from streams.duckdb_audit import DuckdbAudit
 from streams.rich_audit import bars, print_report
@@ -28,7 +29,7 @@ console = Console()
 def audit(
     begin: Annotated[str, typer.Argument(metavar="FROM", help="2026-11-24T07:00 (the place's own time), or ms UTC.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="The same; windows that end after FROM and by TO.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`: journal and history.")] = None,
+    data: DataOption = None,
     journal: Annotated[
         str, typer.Option("--journal", envvar="IOC_JOURNAL", help="sqlite:///PATH or kafka://host:port[,host:port]")
     ] = "",
@@ -38,14 +39,12 @@ def audit(
 ) -> None:
     """Tính lại mọi chỉ tiêu từ nhật ký, so với lịch sử / work every closed KPI out again from the journal by a second,
     plain path (SQL), and compare with history; exit code 1 on any difference. Reads only: live is not disturbed."""
-    if data is not None and definitions is None and (data / "definitions").is_dir():
-        definitions = data / "definitions"  # what `ioc up` takes from there
-    loaded = load_all(definitions)
+    records = records_of(data, database, journal, definitions)
+    loaded = load_all(records.definitions)
     span = parse_span(begin, end, loaded.place.zone)
-    if data is not None or not database:
-        database, journal = embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
+    store = SqlStore(secret_from(records.database, "IOC_DATABASE_PASSWORD"))
     try:
-        report = asyncio.run(_audit(loaded, span, journal, SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))))
+        report = asyncio.run(_audit(loaded, span, records.journal, store))
     except Unavailable as reason:
         raise SettingsError(f"không đọc được / cannot be read: {reason}") from reason
     if as_json:

@@ -17,6 +17,7 @@ from sensors.mqtt_bridge import MqttAddress
 from sensors.mqtt_probe import MqttProbe
 from sensors.system_clock import now_ms
 from streams.catalogue import compile_catalogue
+from streams.data_folder import records_of
 from streams.disk_watch import FaultWatch, broker_source, ends_source, overtaken_source, waits_source
 from streams.faust_worker import ClusterWorker
 from streams.redis_live import RedisLive
@@ -30,6 +31,9 @@ from streams.toml_catalogue import load_all
 app = typer.Typer()
 console = Console()
 
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Data folder of `ioc up`; the default one where no database is named.")
+]
 OverlayOption = Annotated[
     Path | None, typer.Option("--definitions", help="Folder of the city's own definitions, laid over the shipped ones.")
 ]
@@ -108,23 +112,13 @@ def check(definitions: OverlayOption = None) -> None:
 @app.command()
 def summary(
     database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")] = "",
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`.")] = None,
+    data: DataOption = None,
     lang: Annotated[str, typer.Option("--lang", help="vi or en.")] = "vi",
     definitions: OverlayOption = None,
 ) -> None:
     """Bản tóm tắt cho lãnh đạo / the leader's summary, from the database, as text."""
     if lang not in ("vi", "en"):
         raise SettingsError(f"--lang {lang}: vi hoặc en / vi or en")
-    url = secret_from(database, "IOC_DATABASE_PASSWORD") if database else embedded_database(data)
-    store = SqlStore(url)
-    print(summary_text(store, load_all(definitions), now_ms(), "vi" if lang == "vi" else "en"))
-
-
-def embedded_database(data: Path | None) -> str:
-    """The database of `ioc up` in a data folder; raises SettingsError when there is none."""
-    if data is None:
-        raise SettingsError("--data DIR hoặc / or --database URL: nói số liệu ở đâu / say where the figures are")
-    path = data / "history.sqlite"
-    if not path.exists():
-        raise SettingsError(f"--data {data}: không có / has no history.sqlite; run `ioc up --data {data}` first")
-    return f"sqlite:///{path}"
+    records = records_of(data, database, definitions=definitions)
+    store = SqlStore(secret_from(records.database, "IOC_DATABASE_PASSWORD"))
+    print(summary_text(store, load_all(records.definitions), now_ms(), "vi" if lang == "vi" else "en"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,7 +10,8 @@ from rich.console import Console
 
 from sensors.errors import SettingsError, Unavailable
 from streams.catalogue import compile_catalogue
-from streams.commands import OverlayOption, embedded_database
+from streams.commands import DataOption, OverlayOption
+from streams.data_folder import records_of
 from streams.journal_lineage import MESSAGES_LISTED, Lineages, NothingToExplain, Question
 from streams.lineage import DECODED_MAX
 from streams.provenance import scope_of
@@ -32,7 +32,7 @@ def explain(
     at: Annotated[
         str, typer.Argument(metavar="[AT]", help="2026-11-24T07:00 (the place's own time) or ms UTC; or the newest.")
     ] = "",
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder of `ioc up`: journal and history.")] = None,
+    data: DataOption = None,
     journal: Annotated[
         str, typer.Option("--journal", envvar="IOC_JOURNAL", help="sqlite:///PATH or kafka://host:port[,host:port]")
     ] = "",
@@ -48,16 +48,13 @@ def explain(
 ) -> None:
     """Con số này từ đâu / where a number comes from: window, formula, sources, raw messages, and the value worked out
     again from them; exit code 1 when that differs or there is none. Reads only: live is not disturbed."""
-    if data is not None and definitions is None and (data / "definitions").is_dir():
-        definitions = data / "definitions"  # what `ioc up` takes from there
-    loaded = load_all(definitions)
+    records = records_of(data, database, journal, definitions)
+    loaded = load_all(records.definitions)
     catalogue = compile_catalogue(loaded.place, loaded.kinds, loaded.kpis, loaded.rules)
-    if data is not None or not database:
-        database, journal = embedded_database(data), f"sqlite:///{(data or Path()) / 'journal.sqlite'}"
     question = Question(kpi, unit, parse_moment("AT", at, loaded.place.zone) if at else None, messages, decode)
-    store = SqlStore(secret_from(database, "IOC_DATABASE_PASSWORD"))
+    store = SqlStore(secret_from(records.database, "IOC_DATABASE_PASSWORD"))
     try:
-        told = asyncio.run(Lineages(store, catalogue, journal).explain(question))
+        told = asyncio.run(Lineages(store, catalogue, records.journal).explain(question))
     except NothingToExplain as reason:
         print(reason, file=sys.stderr)
         raise typer.Exit(1 if kpi in catalogue.kpis and scope_of(catalogue, unit) else 2) from reason

@@ -318,11 +318,12 @@ def test_from_and_to_are_local_times_or_milliseconds() -> None:
         parse_span("2026-11-24", "2026-11-24", "Asia/Ho_Chi_Minh")
 
 
-def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
+def test_the_command_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     runner = CliRunner()
     span = ("audit", "2026-11-24T07:00", "2026-11-24T08:00")
     for more, words in (
-        ((), "--data DIR"),
+        ((), f"--data {tmp_path / 'ioc'}: không có"),
         (("--data", str(tmp_path)), "has no history.sqlite"),
         (("--journal", "mqtt://x", "--database", "sqlite://"), "kafka://host:port"),
     ):
