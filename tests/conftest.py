@@ -8,6 +8,7 @@ draws new examples each time.
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +27,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The soak begins first, for it takes as long as it takes; then files with long tests; quick ones fill the end."""
-    long = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: (item.path.name != "test_soak_story.py", item.path not in long))
+    """The soak begins first, for it takes as long as it takes; then the files with the most long tests, as a file is
+    one process's; quick ones fill the end."""
+    long = Counter(item.path for item in items if item.get_closest_marker("long"))
+    items.sort(key=lambda item: (item.path.name != "test_soak_story.py", -long[item.path]))
 
 
 @pytest.fixture(scope="session")
