@@ -4,7 +4,7 @@ Pure: `journal_replay.load_reel` reads what it is made of from the database.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 from sensors.errors import SettingsError
@@ -97,9 +97,11 @@ def beginning(
 
 
 def _nothing_kept(moments: Sequence[int]) -> str:
-    since = f" ({moments[0]} ms UTC)" if moments else ""
+    # As FROM is written: the first whole second by which there is a state to begin with.
+    first = f"{datetime.fromtimestamp(-(-moments[0] // 1000), UTC):%Y-%m-%dT%H:%M:%SZ}" if moments else ""
+    vi, en = (f", sớm nhất là {first}", f"; the earliest is {first}") if first else ("", "")
     return (
-        f"FROM: chưa giữ trạng thái nào trước lúc này{since} / no state was kept before then{since}: "
+        f"FROM: chưa giữ trạng thái nào trước lúc này{vi} / no state was kept before then{en}: "
         "states are kept at the first start, then every hour, for seven days"
     )
 

@@ -1,5 +1,6 @@
 """A reel: with which states a replay begins, in what order it makes the beats, and what it says that it lacks."""
 
+import re
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from small_world import NOON
 from sensors.errors import SettingsError
 from streams.checkpoint import ROLL_UP, BeatMark
 from streams.reel import Step, Unrecorded, beginning, in_order, unrecorded
+from streams.span import parse_moment
 
 HEARD = {0: 9_000, 1: 8_000}
 """Up to which beats the roll-up had heard at 10,000."""
@@ -41,6 +43,17 @@ def test_one_that_was_never_heard_of_begins_with_its_newest_and_one_moment_of_al
     assert found.moments == dict.fromkeys((0, 1, ROLL_UP), 4_000)
     with pytest.raises(SettingsError, match="chưa giữ trạng thái nào"):
         moments({0: [9_500], 1: [8_000], ROLL_UP: [10_000]})
+
+
+def test_where_nothing_was_kept_by_then_the_earliest_from_is_told_as_one_would_write_it() -> None:
+    kept = {0: [NOON - 500], 1: [NOON - 500], ROLL_UP: [NOON + 300]}
+    with pytest.raises(SettingsError) as told:
+        beginning(kept, (0, 1), NOON, lambda at: {0: at, 1: at})
+    found = re.search(r"the earliest is (\S+Z):", str(told.value))
+    assert found
+    begin = parse_moment("FROM", found[1], "Asia/Ho_Chi_Minh")
+    assert begin == NOON + 1_000
+    assert beginning(kept, (0, 1), begin, lambda at: {0: at, 1: at}).moments[ROLL_UP] == NOON + 300
 
 
 def place(now: int, **heard: int) -> BeatMark:
