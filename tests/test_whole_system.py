@@ -48,6 +48,14 @@ def undisturbed(seed: int) -> Told:
     return play(known_world(seed), Plan(commands=commands(seed)))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """A gigabyte of worlds and of what they came to: tests of other files in this process must not carry it along."""
+    yield
+    known_world.cache_clear()
+    undisturbed.cache_clear()
+
+
 def commands(seed: int) -> frozenset[int]:
     beats = len(beats_of(known_world(seed)))
     return frozenset(Random(seed + 1).sample(range(beats), beats // 10))
