@@ -110,7 +110,7 @@ class _Centre:
         self._is_simulated = simulate
         self._gauge = DiskGauge(data, limits_of())
         self._prepared = asyncio.Event()
-        first = not (data / "journal.sqlite").exists()
+        first = not DataFolder(data).journal.exists()
         children = _children(data, port, mqtt_port, mqtt, simulate, first, self._gauge, self._prepared.wait)
         self._has_broker = children[0].name == BROKER
         self._supervisor = Supervisor(children)

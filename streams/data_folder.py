@@ -66,10 +66,13 @@ def default_data() -> Path:
 def records_of(data: Path | None, database: str, journal: str = "", definitions: Path | None = None) -> Records:
     """A cluster's where a `database` is named and no `data`; else the folder's, or the default folder's.
 
-    Raises SettingsError when `ioc up` has written nothing there.
+    Raises SettingsError when `ioc up` has written nothing there, and where only a `journal` is named: to read another
+    than that would be no answer.
     """
     if database and data is None:
         return Records(database, journal, definitions, are_embedded=False)
+    if journal and data is None:
+        raise SettingsError(f"--journal {journal}: thiếu --database / a cluster's --database is missing")
     folder = DataFolder(data or default_data())
     if not folder.history.exists():
         raise SettingsError(

@@ -98,8 +98,10 @@ def beginning(
 
 def _nothing_kept(moments: Sequence[int]) -> str:
     # As FROM is written: the first whole second by which there is a state to begin with.
-    first = f"{datetime.fromtimestamp(-(-moments[0] // 1000), UTC):%Y-%m-%dT%H:%M:%SZ}" if moments else ""
-    vi, en = (f", sớm nhất là {first}", f"; the earliest is {first}") if first else ("", "")
+    vi = en = ""
+    if moments:
+        first = f"{datetime.fromtimestamp(-(-moments[0] // 1000), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        vi, en = f", sớm nhất là {first}", f"; the earliest is {first}"
     return (
         f"FROM: chưa giữ trạng thái nào trước lúc này{vi} / no state was kept before then{en}: "
         "states are kept at the first start, then every hour, for seven days"

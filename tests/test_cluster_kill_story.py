@@ -98,7 +98,7 @@ def test_a_worker_joins_leaves_in_order_joins_again_and_is_killed(stage: Stage, 
 
     def join() -> None:
         before = cluster.partitions_taken("worker-3") if "worker-3" in cluster.arguments else 0
-        if before or "worker-3" in cluster.arguments:
+        if "worker-3" in cluster.arguments:
             cluster.again("worker-3")
         else:
             cluster.start_worker("worker-3", PARTITIONS)

@@ -46,6 +46,12 @@ def test_a_cluster_is_read_where_its_database_is_named_and_no_folder_is(home: Pa
     assert records_of(home, CLUSTER, "kafka://kafka:9092") == of_folder(home)
 
 
+@pytest.mark.usefixtures("home")
+def test_a_journal_alone_is_not_answered_from_another_one() -> None:
+    with pytest.raises(SettingsError, match=r"--journal kafka://kafka:9092: .*--database is missing"):
+        records_of(None, "", "kafka://kafka:9092")
+
+
 @pytest.mark.parametrize(
     "command",
     [
