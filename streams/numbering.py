@@ -170,9 +170,9 @@ class Numbering:
         )  # fmt: skip
 
     def gaps_of(self, sources: Ints) -> list[tuple[int, list[Gap]]]:
-        """Those of `sources` that have gaps, with them."""
+        """Those of `sources`, all different, that have gaps, with them."""
         # Few have any: to ask each source would cost more than all the rest.
-        holed = np.intersect1d(np.fromiter(self.gaps, np.int64, len(self.gaps)), sources) if self.gaps else sources[:0]
+        holed = np.intersect1d(np.fromiter(self.gaps, np.int64, len(self.gaps)), sources, assume_unique=True)
         return [(source, self.gaps[source]) for source in holed.tolist()]
 
     def put(self, sources: Ints, table: Ints, gaps: list[tuple[int, list[Gap]]]) -> None:
