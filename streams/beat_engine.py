@@ -12,6 +12,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from functools import partial
 
 import msgspec
 import structlog
@@ -335,8 +336,9 @@ class Engine:
         self._filled, self._computed_s = 0, 0.0
         for number, held in self._partitions():
             self._filled = max(self._filled, held.state.pending)
-            beat = self._timed(held, now)
-            held.beaten(now, beat, ends.get(number, 0), self._teller.sequence)
+            end = ends.get(number) if self._received else 0
+            beat = self._timed(partial(held.state.evaluate, now, end))
+            held.beaten(now, beat, end or 0, self._teller.sequence)
             held.annunciator.hold(now, self._alerts_of(number, beat))
             told.append((number, held, self._values_of(beat)))
             self._reports.sent()
@@ -346,7 +348,7 @@ class Engine:
         self._drained.set()
         await self._reports_arrive()
         if (rolling := self._rolling()) is not None:
-            beat = self._timed(rolling, now)
+            beat = self._timed(partial(rolling.state.evaluate, now))
             rolling.beaten(now, beat, self._teller.sequence)
             rolling.annunciator.hold(now, self._alerts_of(ROLL_UP, beat))
             told.append((ROLL_UP, rolling, self._values_of(beat) | dict([entry("s:silent", **rolling.state.silent())])))
@@ -354,9 +356,9 @@ class Engine:
         ours = [changes for number, held, changes in told if self._owner(number) is held]
         return {key: value for changes in ours for key, value in changes.items()}
 
-    def _timed(self, held: Held | HeldRollUp, now: int) -> Beat:
+    def _timed(self, evaluate: Callable[[], Beat]) -> Beat:
         began = time.perf_counter()
-        beat = held.state.evaluate(now)
+        beat = evaluate()
         self._computed_s += time.perf_counter() - began
         return beat
 

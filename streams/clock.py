@@ -49,11 +49,13 @@ class Clocks:
 
 class ClockState(msgspec.Struct):
     """What a checkpoint keeps of time: by "<kind>/<unit>" the newest observed time and `now` when that last grew; for
-    every KPI and unit the end of the newest closed window; and the units whose open windows are still to be told."""
+    every KPI and unit the end of the newest closed window; the units whose open windows are still to be told; and up to
+    when the journal was known (ms UTC; 0 where an earlier version kept it: up to the checkpoint)."""
 
     newest: dict[str, tuple[int, int]]
     closed: dict[str, dict[str, int]]
     touched: dict[str, list[str]] = {}
+    heard_to: int = 0
 
 
 def pack(state: ClockState) -> bytes:

@@ -75,7 +75,7 @@ class Intake:
             np.array([catalogue.quantity_index[kind.id, name] for name in kind.quantities], dtype=np.int64)
             for kind in kinds
         ]
-        self.next_ordinal = 0
+        self.next_ordinal = self.sealed_at = 0
         self.clear()
 
     def clear(self) -> None:
@@ -101,6 +101,7 @@ class Intake:
             self._batches.append((offset, skip, batch))
             self.pending += batch.count - skip
         self.next_ordinal = max(self.next_ordinal, batch.after)
+        self.sealed_at = max(self.sealed_at, batch.sealed_at)
 
     def take(self) -> Taken:
         """Decode everything held."""

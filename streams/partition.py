@@ -32,6 +32,9 @@ from streams.ticket import TicketBook
 from streams.verdict import Readings, Verdict, identities, judge
 from streams.window import Closed, Frame
 
+ABSENT_MS = 10_000
+"""Who has not known for longer than this what there was has been away, and is not just a beat behind its journal."""
+
 SILENCE_CHECK_MS = 5_000
 HOUSEKEEPING_MS = 60_000
 ROWS_IN_TURN = 60
@@ -90,7 +93,6 @@ class Partition:
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
         self._newest: dict[tuple[str, str], Value] = {}
         self._numbered = (0, 0, 0)
-        self._evaluated_at = self._silence_checked_at = recovered.at
         self._kept_house_at = recovered.at or now
         self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
@@ -119,6 +121,7 @@ class Partition:
             if kind in catalogue.kind_index:
                 self._seen[catalogue.kind_index[kind]].add(np.frombuffer(keys, dtype=np.uint64), seen.until)
         state = unpack(recovered.clock)
+        self._heard_to = self._silence_checked_at = state.heard_to or recovered.at
         times = {}
         for name, reached in state.newest.items():
             kind, unit = name.split("/")
@@ -143,7 +146,7 @@ class Partition:
         books = self._folding.books
         self._newest.update({(value.kpi, value.scope): value for value in open_values if value.kpi in books})
         for book in books.values():
-            book.evaluated_at = recovered.at
+            book.evaluated_at = self._heard_to
             for series in catalogue.series_of[book.kpi.id]:
                 ring = self._folding.rings[series]
                 if len(ring.row_keys):
@@ -191,19 +194,24 @@ class Partition:
         """Whether the alert is open in this partition."""
         return any(known.id == alert for known in self._alerts.open())
 
-    def evaluate(self, now: int) -> Beat:
-        """Judge and fold what has arrived, close windows, step alerts; everything that `now` makes true."""
+    def evaluate(self, now: int, end: int | None = 0) -> Beat:
+        """Judge and fold what has arrived, close windows, step alerts; everything that `now` makes true.
+
+        `end` is the journal's next ordinal, None where it is not known yet. After an absence time goes only as far as
+        the journal has been read: of what it still has to tell nothing is too late, and nobody was silent.
+        """
         beat = Beat(self.number, now, bridges=self._intake.bridges, overtaken=self._intake.overtaken)
-        self._settle(now, beat)
-        before, self._evaluated_at = self._evaluated_at, now
-        limits, limits_before = self._clocks.running(now), self._clocks.running(before)
+        before, self._heard_to = self._heard_to, self._known_to(now, end)
+        heard_to = self._heard_to
+        self._settle(heard_to, beat)
+        limits, limits_before = self._clocks.running(heard_to), self._clocks.running(before)
         for kind, books in enumerate(self._folding.books_of_kind):
             span = slice(kind * self._units, (kind + 1) * self._units)
             settled = np.where(limits[span] == EMPTY, EMPTY, limits[span] - self._catalogue.settle_ms[kind])
-            turn = self._reached(kind, limits_before[span], before), self._reached(kind, limits[span], now)
+            turn = self._reached(kind, limits_before[span], before), self._reached(kind, limits[span], heard_to)
             for book in books:
                 self._take(beat, book.close(settled))
-                said = book.current(self._clocks.newest[span], now)
+                said = book.current(self._clocks.newest[span], heard_to)
                 self._take(beat, said)
                 for frame in book.begun(*turn, [frame.end for frame, _ in said]):
                     self._share(beat, book.kpi.id, frame)
@@ -215,6 +223,11 @@ class Partition:
         beat.offset = self.offset
         beat.watermark = int(self._clocks.newest.max())
         return beat
+
+    def _known_to(self, now: int, end: int | None) -> int:
+        """Up to when it is known what there was (ms UTC)."""
+        is_behind = now - self._heard_to > ABSENT_MS and (end is None or self._intake.next_ordinal < end)
+        return min(now, max(self._heard_to, self._intake.sealed_at)) if is_behind else now
 
     def _reached(self, kind: int, limits: Ints, now: int) -> int:
         """How far time has come in readings of a kind, whose watermarks have run on to `limits` at `now`: it is the
@@ -336,7 +349,7 @@ class Partition:
             if rule.figure == "ledger_difference":
                 name, difference = f"phan-vung-{self.number}", float(abs(self._ledger.difference))
                 self._alerts.observe_figure(rule.id, self._catalogue.place.code, name, difference, now)
-        if now // SILENCE_CHECK_MS != self._silence_checked_at // SILENCE_CHECK_MS:
+        if now == self._heard_to and now // SILENCE_CHECK_MS != self._silence_checked_at // SILENCE_CHECK_MS:
             self._silence_checked_at = now
             self._check_silence(beat, now)
         beat.alerts, beat.steps = self._alerts.take()
@@ -385,11 +398,9 @@ class Partition:
             if time != EMPTY
         }
         closed = {
-            kpi: {
-                catalogue.unit_codes[unit]: int(book.closed_to[unit])
-                for unit in np.flatnonzero(book.closed_to != EMPTY).tolist()
-            }
+            kpi: {catalogue.unit_codes[unit]: int(book.closed_to[unit]) for unit in ended.tolist()}
             for kpi, book in self._folding.books.items()
+            if len(ended := np.flatnonzero(book.closed_to != EMPTY))
         }
         touched = {
             kpi: [catalogue.unit_codes[unit] for unit in np.flatnonzero(book.touched).tolist()]
@@ -408,7 +419,7 @@ class Partition:
             offset=offset,
             ordinal=ordinal,
             at=now,
-            clock=pack(ClockState(newest, {kpi: ends for kpi, ends in closed.items() if ends}, touched)),
+            clock=pack(ClockState(newest, closed, touched, self._heard_to)),
             totals=msgspec.structs.replace(self._ledger.totals),
             panes=pane_rows(self._folding.rings),
             tickets=self._tickets.take_dirty(),
