@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from faust.types import TP
 
-from sensors.errors import Unavailable
+from sensors.errors import SettingsError, Unavailable
 from sensors.journal import Record
 from sensors.kafka_journal import create_topics
 from sensors.sqlite_journal import SqliteJournal
@@ -40,6 +40,14 @@ log = structlog.get_logger("worker")
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
+def _stop_fenced(partition: int) -> None:
+    """A worker that is alone and was fenced begins again, and reads what it had taken in and not written once more."""
+    raise SettingsError(
+        f"phân vùng {partition} đã được ghi bởi chương trình khác / partition {partition} was written by another "
+        "engine: let one `ioc up` use this data folder and database"
+    )
+
+
 class EmbeddedWorker:
     """The agents on channels, in the caller's event loop; no broker, no started app."""
 
@@ -52,7 +60,9 @@ class EmbeddedWorker:
         self._records = self._app.channel(maxsize=CHANNEL_MAX)
         self._reports = self._app.channel(maxsize=CHANNEL_MAX)
         self._ends: dict[int, int] = {}
-        self.engine = Engine(catalogue, store, live, clock, self._send_report, self._received, patience_s=PATIENCE_S)
+        self.engine = Engine(
+            catalogue, store, live, clock, self._send_report, self._received, fenced=_stop_fenced, patience_s=PATIENCE_S
+        )
         self._agents = [
             self._app.agent(self._records, name="observe")(self._observe),
             self._app.agent(self._reports, name="roll_up")(self._roll_up),
