@@ -94,7 +94,7 @@ class SourceChange(msgspec.Struct, frozen=True):
 
 
 class SeenRow(msgspec.Struct, frozen=True):
-    """Hashes (8 bytes each) of identities first seen in this checkpoint; dropped once `until` (event time) is past."""
+    """Hashes (8 bytes each) of identities first seen in this checkpoint; dropped once `until` (reception) is past."""
 
     until: int
     keys: bytes
@@ -174,7 +174,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
     checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
     carried out, each with the beat's time. `dropped_panes` are (series, entity, field, pane): that row's panes before
-    it may go; `seen_until` is the event time before which identities may go.
+    it may go; `seen_until` is the time of reception up to which identities may go.
     """
 
     partition: int

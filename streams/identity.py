@@ -1,8 +1,9 @@
 """Who has been counted already: 64-bit identities of readings and events, in sorted runs.
 
 A reading is the same reading when source, quantity and observed time are the same; an event when its CloudEvents
-`id` and `source` are. Identities are kept twice the kind's lateness after they arrived; what is older is too late
-to count. Two different readings share an identity with probability 2⁻⁶⁴ for each pair compared.
+`id` and `source` are. Identities are kept until what is received twice the kind's lateness after them is taken in,
+whatever the clock says then: what comes again after that is too late to count. Two different readings share an identity
+with probability 2⁻⁶⁴ for each pair compared.
 """
 
 import numpy as np
@@ -51,9 +52,9 @@ class SeenSet:
             found |= run[place] == keys
         return found
 
-    def drop(self, now: int) -> None:
-        """Forget the runs whose time has passed."""
-        self._runs = [(until, run) for until, run in self._runs if until > now]
+    def drop(self, received_to: int) -> None:
+        """Forget the runs whose time has passed for what is received from `received_to` on (ms UTC)."""
+        self._runs = [(until, run) for until, run in self._runs if until > received_to]
 
     def __len__(self) -> int:
         return sum(len(run) for _, run in self._runs)

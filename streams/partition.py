@@ -97,6 +97,7 @@ class Partition:
         self._expected, self._expected_at = recovered.offset, recovered.at
         self.offset = self.checkpointed = max(recovered.offset, 0)
         self._settled = (self.offset, recovered.ordinal)
+        self._received_to = 0
         self._ledger = Ledger(list(catalogue.kind_index), recovered.totals)
         self._clear_checkpoint()
         self._restore(recovered)
@@ -250,6 +251,7 @@ class Partition:
             times = np.array([taken.reached[group] for group in groups.tolist()], dtype=np.int64)
             self._clocks.advance(groups, times, now)
         self._remember(new_keys, int(taken.received_at.max()))
+        self._received_to = int(taken.received_at[-1])
         self._ledger.totals.readings_rejected += intake.readings_rejected
         self._ledger.count(taken.kind, taken.received_at, taken.outcome)
         self._rejections.extend(sorted(intake.rejections, key=lambda kept: (kept.ordinal, kept.part)))
@@ -408,7 +410,10 @@ class Partition:
             if book.touched.any()
         }
         is_due = now // HOUSEKEEPING_MS != self._kept_house_at // HOUSEKEEPING_MS
-        dropped = self._keep_house(now) if is_due else []
+        # Messages are judged by when they were received, which in a backlog is long ago. Until the first one after a
+        # start nobody knows when, and nothing is forgotten. A bridge whose clock is ahead is not believed.
+        received_to = min(self._received_to, now)
+        dropped = self._keep_house(now, received_to) if is_due else []
         offset, ordinal = self._settled
         # Sorted: in which order they were first told is forgotten with the process.
         still_open = [value for _, value in sorted(self._newest.items()) if value.state == "provisional"]
@@ -438,7 +443,7 @@ class Partition:
             applied=self._applied,
             pending_holds=self._alerts.packed_holds(),
             dropped_panes=dropped,
-            seen_until=now if is_due else 0,
+            seen_until=received_to if is_due else 0,
             open_values=_encode_values(still_open),
             beats=beats,
             expected_at=self._expected_at,
@@ -447,13 +452,14 @@ class Partition:
         self._clear_checkpoint()
         return result
 
-    def _keep_house(self, now: int) -> list[tuple[str, str, str, int]]:
-        """Once a minute: forget identities, tickets and windows that nothing can touch any more."""
+    def _keep_house(self, now: int, received_to: int) -> list[tuple[str, str, str, int]]:
+        """Once a minute: forget identities and tickets that nothing received from `received_to` (ms UTC) on can touch
+        any more, and windows that nothing can."""
         self._kept_house_at = now
         for seen in self._seen:
-            seen.drop(now)
+            seen.drop(received_to)
         lateness = int(self._catalogue.lateness_ms.max())
-        self._tickets_done = self._tickets.forget(now - max(2 * lateness, TICKETS_KEPT_MS))
+        self._tickets_done = self._tickets.forget(received_to - max(2 * lateness, TICKETS_KEPT_MS))
         newest = self._clocks.newest
         for book in self._folding.books.values():
             span = newest[book.kind_index * self._units : (book.kind_index + 1) * self._units]

@@ -23,9 +23,9 @@ def test_the_set_contains_exactly_what_was_added(parts: list[list[int]], asked: 
 def test_identities_are_forgotten_when_their_time_has_passed() -> None:
     seen = SeenSet()
     seen.add(np.array([1], dtype=np.uint64), until=10)
-    seen.drop(now=9)
+    seen.drop(received_to=9)
     assert seen.contains(np.array([1], dtype=np.uint64))[0]
-    seen.drop(now=10)
+    seen.drop(received_to=10)
     assert not seen.contains(np.array([1], dtype=np.uint64))[0]
 
 

@@ -11,6 +11,7 @@ from streams.partition import Beat
 from streams.sql_store import SqlStore
 
 MINUTE = 60_000
+DAY = 86_400_000
 SPEED = f"ioc/{A}/traffic/cam-1"
 OTHER = f"ioc/{B}/traffic/cam-2"
 
@@ -297,11 +298,70 @@ def test_an_events_repetition_after_its_identity_was_forgotten_is_too_late_and_n
     later = NOON + 5 * 3_600_000
     feed.partition.checkpoint(NOON)
     for now in (later - MINUTE, later):
+        feed.tell((SPEED, b"the journal goes on", now))
         feed.partition.evaluate(now)
         feed.partition.checkpoint(now)
     feed.tell((desk, event, later))
     totals = feed.partition.evaluate(later).totals
     assert (totals.accepted, totals.too_late) == (1, 1)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_comes_again_in_a_backlog_is_counted_once_however_late_that_is_read(
+    store: SqlStore, restarts: bool
+) -> None:
+    feed, now = Feed(catalogue()), NOON + 3 * DAY
+    event = cloudevent("rating", "given", NOON, 1, score=5)
+    told = [(SPEED, senml("speed", NOON, 40), NOON), (f"ioc/{A}/rating/desk-1", event, NOON)]
+    again = [(topic, payload, received + 20_000) for topic, payload, received in told]
+    feed.tell(*told)
+    feed.partition.evaluate(now)
+    if restarts:
+        feed = recovered_from(feed, store, now)
+    for step in (1, 2):
+        feed.tell((OTHER, senml("speed", NOON + step * 1_000, 50), NOON + step * 1_000))
+        feed.partition.evaluate(now + step * MINUTE)
+        feed.partition.checkpoint(now + step * MINUTE)
+    feed.tell(*again, redelivered=(0, 1))
+    totals = feed.partition.evaluate(now + 3 * MINUTE).totals
+    assert (totals.accepted, totals.duplicate) == (4, 2)
+
+
+def test_a_ticket_called_in_a_backlog_has_its_waiting_time_however_late_that_is_read(store: SqlStore) -> None:
+    feed = Feed(catalogue())
+    desk = f"ioc/{A}/queue/desk-1"
+    now = NOON + 3 * DAY
+    feed.tell((desk, cloudevent("queue", "taken", NOON, 1, ticket="A1"), NOON))
+    feed.partition.evaluate(NOON)
+    feed = recovered_from(feed, store, NOON)
+    feed.partition.evaluate(now)
+    feed = recovered_from(feed, store, now)
+    feed.tell((desk, cloudevent("queue", "called", NOON + 10 * MINUTE, 2, ticket="A1"), NOON + 10 * MINUTE))
+    assert feed.partition.evaluate(now + MINUTE).totals.readings == 2, "one taken, and one wait"
+
+
+def test_a_bridge_whose_clock_was_ahead_for_a_message_makes_nobody_forget_what_was_told_before() -> None:
+    feed = Feed(catalogue())
+    told = (SPEED, senml("speed", NOON, 40), NOON)
+    feed.tell(told)
+    feed.tell((OTHER, b"by a clock that is a day ahead", NOON + DAY))
+    for now in (NOON, NOON + MINUTE):
+        feed.partition.evaluate(now)
+        feed.partition.checkpoint(now)
+    feed.tell(told, redelivered=(0,))
+    totals = feed.partition.evaluate(NOON + 2 * MINUTE).totals
+    assert (totals.accepted, totals.duplicate) == (1, 1)
+
+
+def test_identities_do_not_become_more_while_a_backlog_is_read_in_memory_or_in_the_database(store: SqlStore) -> None:
+    feed, kept = Feed(catalogue()), []
+    for minute in range(60):
+        now = NOON + minute * MINUTE
+        feed.tell((SPEED, senml("speed", now, 40), now))
+        feed.partition.evaluate(now + DAY)
+        assert store.commit(feed.partition.checkpoint(now + DAY))
+        kept.append((sum(map(len, feed.partition._seen)), len(store.recover(0).seen)))
+    assert max(kept[30:]) == max(kept[:30]) < (27, 27), "twice the lateness of ten minutes, in steps of half of it"
 
 
 def test_what_is_observed_after_a_beat_is_in_no_checkpoint_before_the_next(store: SqlStore) -> None:
