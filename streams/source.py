@@ -305,8 +305,14 @@ class Sources:
             own[self.columns.place("stream")] = self.columns["stream"][sources]
             self.columns.put(sources, own)
             self.numbering.put(sources, numbered, part.gaps)
-            # Where a kind has other quantities than when this was written, its streams begin anew.
-            same = written == self._stream_counts(sources)
-            streams, _ = self._streams_of(sources[same], written[same])
+            counts = self._stream_counts(sources)
+            same = written == counts
+            streams, _ = self._streams_of(sources[same], counts[same])
             self.streams.put(streams, narrow.unpack(part.streams, self.streams.fresh)[:, np.repeat(same, written)])
+            # Where a kind has other quantities than when this was written, nobody knows which stream is whose: each has
+            # said what its source has, so that of what is not newer it is asked whether it was told before.
+            other, counts = sources[~same], counts[~same]
+            streams, _ = self._streams_of(other, counts)
+            said = np.stack((self.columns["observed"][other], self.columns["last_seen"][other]))
+            self.streams.put(streams, np.repeat(said, counts, axis=1))
         return np.concatenate(found)

@@ -1,12 +1,14 @@
 """One partition, from batches to beats and checkpoints."""
 
+import msgspec
 import numpy as np
 import pytest
-from small_world import NOON, A, B, Feed, catalogue, cloudevent, nothing, senml
+from small_world import NOON, A, B, Feed, catalogue, cloudevent, kinds, kpis, nothing, place, senml
 
 from sensors.journal import Record
 from streams.alert import Rule
 from streams.beat import Value
+from streams.catalogue import compile_catalogue
 from streams.partition import Beat
 from streams.sql_store import SqlStore
 
@@ -223,6 +225,26 @@ def test_a_partition_recovered_at_a_checkpoint_goes_on_as_if_nothing_had_happene
     assert told(got)
     assert got.totals == expected.totals
     assert got.totals.duplicate == 1
+
+
+@pytest.mark.parametrize("quantities", [["speed"], ["speed", "flow", "queue"], ["queue", "speed", "flow"]])
+def test_what_comes_again_after_a_kind_was_given_other_quantities_is_counted_once(
+    store: SqlStore, quantities: list[str]
+) -> None:
+    story = [(SPEED, senml("speed", NOON + step * 1_000, 40), NOON + 10_000) for step in range(10)]
+    feed = Feed(catalogue())
+    feed.tell(*story)
+    feed.partition.evaluate(NOON + 10_000)
+    assert store.commit(feed.partition.checkpoint(NOON + 10_000))
+    known = kinds()
+    speed = known["traffic"].quantities["speed"]
+    known["traffic"] = msgspec.structs.replace(known["traffic"], quantities=dict.fromkeys(quantities, speed))
+    again = Feed(compile_catalogue(place(), known, kpis(), {}), store.recover(0), NOON + 12_000)
+    again.ordinal, again.records = feed.ordinal, feed.records
+    news = [(SPEED, senml("speed", NOON + at, 40), NOON + 12_000) for at in (1_500, 11_000)]
+    again.tell(*[(topic, payload, NOON + 12_000) for topic, payload, _ in story], *news, redelivered=tuple(range(10)))
+    totals = again.partition.evaluate(NOON + 12_000).totals
+    assert (totals.accepted, totals.duplicate) == (12, 10)
 
 
 def test_records_below_the_checkpoint_are_passed_over(store: SqlStore) -> None:

@@ -126,12 +126,16 @@ def test_a_checkpoint_costs_by_who_spoke_and_not_by_how_many_there_are() -> None
     assert len(kept.changes) == len(before) + 1, "nobody spoke"
 
 
-def test_a_kind_that_has_other_quantities_now_begins_its_streams_anew_and_keeps_the_rest() -> None:
+def test_streams_of_a_kind_that_has_other_quantities_now_have_all_said_what_their_source_has() -> None:
     kept = Kept()
     kept.speak(range(4), NOW, 0)
     kept.checkpoint()
     other = kept.restored({"air": 6, "traffic": 3})
     assert [other.row(number) for number in range(4)] == [kept.sources.row(number) for number in range(4)]
-    newest, begins = other.streams["newest"], other.columns["stream"].tolist()
-    assert begins == [0, 6, 9, 15]
-    assert [newest[begins[number]] > 0 for number in range(4)] == [True, False, True, False]
+    assert other.columns["stream"].tolist() == [0, 6, 9, 15]
+    now, before = other.streams.of(np.arange(18)), kept.sources.streams.of(np.arange(16))
+    assert now[:, 0:6].tolist() == before[:, 0:6].tolist()
+    assert now[:, 9:15].tolist() == before[:, 8:14].tolist()
+    for number, streams in ((1, slice(6, 9)), (3, slice(15, 18))):
+        row = other.row(number)
+        assert now[:, streams].tolist() == [[row.observed] * 3, [row.last_seen] * 3]
