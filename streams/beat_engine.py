@@ -32,7 +32,7 @@ from streams.partition import Beat, Partition
 from streams.patient_call import patiently
 from streams.report_inbox import ReportInbox
 from streams.roll_up import Report, RollUp
-from streams.room import ROOM_FIRST, ROOM_MOST, next_room
+from streams.room import ROOM_BYTES, ROOM_FIRST, ROOM_MOST, next_room
 from streams.snapshot_keeper import SNAPSHOT_MS, SnapshotKeeper, is_new_hour
 from streams.sql_store import SqlStore
 
@@ -243,10 +243,10 @@ class Engine:
             return True
         if acknowledge is not None and record.offset > held.state.offset:
             return False
-        while held.state.pending >= self._room or held.taken >= UNWRITTEN_MAX:
+        while (is_full := self._is_full(held.state)) or held.taken >= UNWRITTEN_MAX:
             self._drained.clear()
             waits_for_database = held.waiting is not None or self._writer.is_writing or self._gives_way
-            if held.state.pending >= self._room or not waits_for_database:
+            if is_full or not waits_for_database:
                 self._wake.set()
             await self._drained.wait()
             if self._held.get(record.partition) is not held:
@@ -257,6 +257,11 @@ class Engine:
         if acknowledge is not None:
             held.unacknowledged.append((record.offset, acknowledge))
         return True
+
+    def _is_full(self, state: Partition) -> bool:
+        """Whether a beat must come before a partition takes more in. A replay's beats take what they took then."""
+        is_heavy = self._patience_s is not None and state.pending_bytes >= ROOM_BYTES
+        return state.pending >= self._room or is_heavy
 
     async def report(self, report: Report) -> None:
         """The roll-up's side: take a partition's report in."""

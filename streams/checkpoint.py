@@ -173,8 +173,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
     messages settled so far; `clock` is the packed watermark state; `totals` all counts since the beginning.
     `open_values` are the newest values of windows still open (msgpack list[Value]), `beats` the beats since the last
     checkpoint (msgpack list[BeatMark]): what a replay needs to make the same beats again. `applied` are the commands
-    carried out, each with the beat's time. `dropped_panes` are (series, entity, field, pane): that row's panes before
-    it may go; `seen_until` is the time of reception up to which identities may go.
+    carried out, each with the beat's time. `rejections` are the last ones since the last checkpoint, `reasons` count
+    all of them but those that were too late, which are an outcome of their own. `dropped_panes` are (series, entity,
+    field, pane): that row's panes before it may go; `seen_until` is the time of reception up to which identities may
+    go.
     """
 
     partition: int
@@ -197,6 +199,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     alerts: list[Alert] = []
     steps: list[AlertStep] = []
     rejections: list[Rejection] = []
+    reasons: dict[str, int] = {}
     ledger: list[LedgerRow] = []
     applied: list[tuple[str, int]] = []
     mails: list[Mail] = []

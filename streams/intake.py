@@ -4,6 +4,8 @@ Nearly all messages are plain SenML and are decoded by hundreds (`sensors.decode
 and everything out of the ordinary, one by one in order of arrival. Readings are not judged here, events are.
 """
 
+import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +32,9 @@ from streams.ticket import STEPS, Derived, TicketBook
 from streams.verdict import Readings
 
 PAYLOAD_KEPT_BYTES = 65_536
+REJECTIONS_A_CHECKPOINT = 500
+"""Kept of one second's rejections; the others are counted by their reason only: junk must fill neither disk nor memory,
+and one message can be rejected a thousand times, reading by reading."""
 
 _DECODERS: dict[str, Callable[[bytes, int, Kind], Pack | DeskEvent]] = {
     "senml": senml.decode,
@@ -53,9 +58,10 @@ class Taken(NamedTuple):
 class Intake:
     """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
-    What a beat leaves behind besides columns: `rejections`, `readings_rejected`, `new_keys` (identities of events and
-    of messages without a time, by kind), `gap` (ordinals that never came), `bridges` (each bridge's last batch) and
-    `overtaken` (when bridges were overtaken last, by their own word).
+    What a beat leaves behind besides columns: `rejections`, and how often each of the `reasons` was given,
+    `readings_rejected`, `new_keys` (identities of events and of messages without a time, by kind), `gap` (ordinals that
+    never came), `bridges` (each bridge's last batch) and `overtaken` (when bridges were overtaken last, by their own
+    word).
     """
 
     def __init__(
@@ -81,13 +87,14 @@ class Intake:
     def clear(self) -> None:
         """The next beat begins: nothing is held."""
         self._batches: list[tuple[int, int, JournaledBatch]] = []
-        self.pending = 0
+        self.pending = self.pending_bytes = 0
         self.gap = 0
         self.bridges: dict[str, JournaledBatch] = {}
         self.overtaken: dict[str, int] = {}
         self.new_keys: dict[int, list[int]] = {}
-        self.rejections: list[Rejection] = []
+        self.reasons: Counter[str] = Counter()
         self.readings_rejected = 0
+        self._rejected: list[tuple[int, int, str, str]] = []
         self._arrived: set[tuple[int, int]] = set()
 
     def observe(self, offset: int, batch: JournaledBatch) -> None:
@@ -100,6 +107,7 @@ class Intake:
         if skip < batch.count:
             self._batches.append((offset, skip, batch))
             self.pending += batch.count - skip
+            self.pending_bytes += len(batch.text)
         self.next_ordinal = max(self.next_ordinal, batch.after)
         self.sealed_at = max(self.sealed_at, batch.sealed_at)
 
@@ -286,11 +294,22 @@ class Intake:
             self._keep(message, 0, "too_late", detail)
 
     def _keep(self, message: int, part: int, reason: str, detail: str) -> None:
-        kept = self._payloads[message][:PAYLOAD_KEPT_BYTES]
-        ordinal, at = int(self._ordinal[message]), int(self._received[message])
-        self.rejections.append(
-            Rejection(self._number, ordinal, part, at, self._topic(message)[:1024], reason, detail[:500], kept)
-        )
+        if reason != "too_late":  # an outcome of its own
+            self.reasons[reason] += 1
+        heapq.heappush(self._rejected, (message, part, reason, detail[:500]))
+        if len(self._rejected) > REJECTIONS_A_CHECKPOINT:
+            heapq.heappop(self._rejected)
+
+    def rejections(self) -> list[Rejection]:
+        """The beat's last ones, in order of arrival; all of one message hold the same payload."""
+        payloads = {message: self._payloads[message][:PAYLOAD_KEPT_BYTES] for message, *_ in self._rejected}
+        return [
+            Rejection(
+                self._number, int(self._ordinal[message]), part, int(self._received[message]),
+                self._topic(message)[:1024], reason, detail, payloads[message],
+            )
+            for message, part, reason, detail in sorted(self._rejected)
+        ]  # fmt: skip
 
     def _topic(self, message: int) -> str:
         return topic_text(self._topics[message])

@@ -6,6 +6,7 @@
 Whatever a checkpoint carries never happens again; whatever it does not is replayed from the journal.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,7 +23,7 @@ from streams.clock import Clocks, ClockState, pack, unpack
 from streams.columns import Flags, Ints, present, runs_of
 from streams.folding import Folding, Said
 from streams.identity import Keys, SeenSet
-from streams.intake import Intake, Taken
+from streams.intake import REJECTIONS_A_CHECKPOINT, Intake, Taken
 from streams.ledger import ACCEPTED, DUPLICATE, TOO_LATE, UNDECIDED, Ledger
 from streams.pane import EMPTY
 from streams.pane_store import pane_rows, restore_panes
@@ -108,6 +109,7 @@ class Partition:
         self._alerts_changed: dict[str, Alert] = {}
         self._steps: list[AlertStep] = []
         self._rejections: list[Rejection] = []
+        self._reasons: Counter[str] = Counter()
         self._seen_rows: list[SeenRow] = []
         self._applied: list[tuple[str, int]] = []
         self._tickets_done: list[tuple[str, str]] = []
@@ -161,6 +163,11 @@ class Partition:
     def pending(self) -> int:
         """Messages taken in since the last beat."""
         return self._intake.pending
+
+    @property
+    def pending_bytes(self) -> int:
+        """The payloads of their batches."""
+        return self._intake.pending_bytes
 
     @property
     def next_ordinal(self) -> int:
@@ -254,7 +261,8 @@ class Partition:
         self._received_to = int(taken.received_at[-1])
         self._ledger.totals.readings_rejected += intake.readings_rejected
         self._ledger.count(taken.kind, taken.received_at, taken.outcome)
-        self._rejections.extend(sorted(intake.rejections, key=lambda kept: (kept.ordinal, kept.part)))
+        self._rejections = [*self._rejections, *intake.rejections()][-REJECTIONS_A_CHECKPOINT:]
+        self._reasons.update(intake.reasons)
         self._numbered = self._sources.numbering.totals()
 
     def _judge(self, taken: Taken, new_keys: dict[int, Keys], now: int, beat: Beat) -> None:
@@ -439,6 +447,7 @@ class Partition:
             alerts=list(self._alerts_changed.values()),
             steps=self._steps,
             rejections=self._rejections,
+            reasons=dict(self._reasons),
             ledger=self._ledger.take(),
             applied=self._applied,
             pending_holds=self._alerts.packed_holds(),

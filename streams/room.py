@@ -9,6 +9,9 @@ SIGCOMM 1988.
 ROOM_LEAST, ROOM_FIRST, ROOM_MOST = 250, 1_000, 10_000
 """Messages; the most are some 20 ms of decoding, 10 MB at 1 kB a message."""
 
+ROOM_BYTES = 16 * 2**20
+"""Of payloads: with as much, no more is taken in, however few the messages. Decoding holds them several times over."""
+
 LONG_S = 1.0
 """A beat that computes longer, for all its partitions, keeps pages and probes waiting. Much less would make draining
 dearer: the more beats, the more often a window is told that is not complete yet."""

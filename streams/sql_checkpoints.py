@@ -34,9 +34,6 @@ from streams.sql_tables import (
     table_of,
 )
 
-REJECTIONS_A_CHECKPOINT = 500
-"""Rows kept of one second's rejections; the others are counted by their reason only: junk must not fill the disk."""
-
 
 def _advance_statement() -> sa.Update:
     """Made once: to put so many columns together anew costs more than to execute it."""
@@ -166,14 +163,9 @@ class SqlCheckpoints(SqlSnapshots):
             for row in checkpoint.ledger
         ]
         self._put_rows(connection, LedgerTable, rows, added=counted)
-        kept = checkpoint.rejections[-REJECTIONS_A_CHECKPOINT:]
-        self._put(connection, RejectionTable, (_storable(rejection) for rejection in kept))
-        reasons: dict[str, int] = {}
-        for rejection in checkpoint.rejections:
-            if rejection.reason == "too_late":
-                continue  # an outcome of its own
-            reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
-        given = [{"partition": number, "reason": name, "count": count} for name, count in sorted(reasons.items())]
+        self._put(connection, RejectionTable, (_storable(rejection) for rejection in checkpoint.rejections))
+        reasons = sorted(checkpoint.reasons.items())
+        given = [{"partition": number, "reason": name, "count": count} for name, count in reasons]
         self._put_rows(connection, ReasonTable, given, added=("count",))
 
     def _write_outbox(self, connection: Connection, checkpoint: Checkpoint) -> None:

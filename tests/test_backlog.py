@@ -13,7 +13,7 @@ from streams.beat_engine import UNWRITTEN_MAX, Engine
 from streams.checkpoint_writer import PATIENCE_S
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
-from streams.room import ROOM_FIRST, ROOM_MOST
+from streams.room import ROOM_BYTES, ROOM_FIRST, ROOM_MOST
 from streams.sql_store import SqlStore
 
 MESSAGES = 3 * UNWRITTEN_MAX
@@ -92,6 +92,29 @@ def test_of_a_backlog_a_running_engine_takes_little_for_its_first_beat_and_more_
         assert next(filter(None, taken)) == ROOM_FIRST
         assert ROOM_FIRST < max(taken) <= ROOM_MOST
         assert sum(taken) == MESSAGES
+        store.close()
+
+    asyncio.run(story())
+
+
+def test_of_large_messages_a_running_engine_takes_fewer_before_a_beat(tmp_path: Path) -> None:
+    """300 of 1 MB fit into the room of a thousand messages, and took 1.2 GB of memory."""
+    size, records = 1_000_000, 60
+
+    async def story() -> None:
+        now = NOON
+        store, engine = await made(tmp_path, lambda: now, PATIENCE_S)
+        stop = asyncio.Event()
+        running = asyncio.create_task(engine.run(stop))
+        for number in range(records):
+            now += 1
+            batch = Batch(0, number, NOON, "b", 0, [f"ioc/{A}/traffic/cam"], [b"x" * size], [NOON])
+            await engine.observe(Record(0, number, encode(batch)))
+        stop.set()
+        await running
+        offsets = [mark.offset for mark in store.beats(0, -1, now)]
+        assert max(after - before for before, after in pairwise([0, *offsets])) == ROOM_BYTES // size + 1
+        assert store.ledger_totals().rejected == records
         store.close()
 
     asyncio.run(story())

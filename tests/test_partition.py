@@ -1,5 +1,7 @@
 """One partition, from batches to beats and checkpoints."""
 
+import json
+
 import msgspec
 import numpy as np
 import pytest
@@ -77,6 +79,28 @@ def test_every_message_has_one_outcome_and_the_ledger_adds_up() -> None:
         "too_late", "bad_payload", "unknown_unit", "unknown_kind", "bad_topic", "implausible",
     ]  # fmt: skip
     assert checkpoint.ordinal == totals.settled == 8
+
+
+@pytest.mark.parametrize("beats", [1, 4])
+def test_of_rejections_no_more_are_held_than_a_checkpoint_writes_with_one_payload_a_message_and_all_are_counted(
+    beats: int,
+) -> None:
+    """A pack of 64 kB can be rejected reading by reading: a copy for each took 66 MB of memory a message."""
+    feed = Feed(catalogue())
+    good, bad = {"n": "speed", "t": NOON / 1000, "v": 40}, [{"n": "speed", "u": "kn", "v": 1}] * 299
+    feed.tell((SPEED, b"{broken", NOON), (SPEED, senml("speed", NOON - 11 * MINUTE, 40), NOON))
+    for number in range(4):
+        feed.tell((SPEED, json.dumps([good | {"v": number}, *bad]).encode(), NOON + number))
+        if number >= 4 - beats:
+            feed.partition.evaluate(NOON + number)
+    checkpoint = feed.partition.checkpoint(NOON + MINUTE)
+    kept = checkpoint.rejections
+    assert [(one.ordinal, one.part) for one in kept] == [
+        *((4, part) for part in range(99, 300)), *((5, part) for part in range(1, 300)),
+    ]  # fmt: skip
+    assert len({id(one.payload) for one in kept}) == 2
+    assert checkpoint.reasons == {"bad_payload": 1, "wrong_unit": 4 * 299}
+    assert feed.partition.checkpoint(NOON + 2 * MINUTE).reasons == {}
 
 
 @pytest.mark.parametrize("beats", [1, 2])

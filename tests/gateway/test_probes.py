@@ -10,7 +10,6 @@ from gateway_world import DEFINITIONS, HOUR_MS, T0, World, alert_json, checkpoin
 from control_center.http_context import GatewaySettings, ReplaySpan
 from control_center.http_gateway import build_gateway
 from sensors.system_clock import now_ms
-from streams.beat import Rejection
 from streams.checkpoint import ROLL_UP
 from streams.fault import Seen, changes, fold
 from streams.memory_live import MemoryLive
@@ -79,7 +78,7 @@ async def test_a_live_store_that_is_gone_makes_it_not_ready_and_stops_the_heartb
 
 
 async def test_metrics_have_the_ledger_ages_lags_and_channels(world: World) -> None:
-    assert world.store.commit(checkpoint(rejections=[Rejection(0, 1, 0, T0, "t", "bad_topic", "", b"")]))
+    assert world.store.commit(checkpoint(reasons={"bad_topic": 1}))
     changes = {
         "l:0": ledger_json(10, 7, 1, 2), "k:vn_aqi@22": kpi_json(31.9), "a:1": alert_json("1"),
         "p:0": msgspec.json.encode({"watermark": T0, "offset": 5, "lag": 2, "at": now_ms()}),
