@@ -40,6 +40,8 @@ class Batch(_Sealed, frozen=True):
     arrived = journaled by this process + pending + repeated. Both begin at 0 with the process; 0 in older records.
     `overtaken` is how often this process had to number anew because another bridge had written, and `overtaken_at`
     when it last had to (ms UTC); 0 while it never had to, and in older records.
+    `renumbered`: the batch was numbered anew, its messages may be in the journal under other ordinals, at the same
+    places of a batch with the same times. Older bridges marked all messages of such a batch in `redelivered` instead.
     """
 
     topics: list[str]
@@ -50,6 +52,7 @@ class Batch(_Sealed, frozen=True):
     repeated: int = 0
     overtaken: int = 0
     overtaken_at: int = 0
+    renumbered: bool = False
 
     @property
     def after(self) -> int:
@@ -77,6 +80,7 @@ class JournaledBatch(_Sealed, array_like=True, frozen=True):
     repeated: int = 0
     overtaken: int = 0
     overtaken_at: int = 0
+    renumbered: bool = False
 
     @property
     def count(self) -> int:
@@ -105,7 +109,7 @@ def encode(batch: Batch) -> bytes:
             struct.pack(f"<{count}Q", *map(_topic_key, batch.topics)),
             b"\n".join(batch.payloads), struct.pack(f"<{count}I", *map(len, batch.payloads)),
             struct.pack(f"<{count}q", *batch.received_at), batch.redelivered, batch.arrived, batch.repeated,
-            batch.overtaken, batch.overtaken_at,
+            batch.overtaken, batch.overtaken_at, batch.renumbered,
         )
     )  # fmt: skip
 
@@ -124,7 +128,7 @@ def decode(record: bytes) -> Batch:
         kept.partition, kept.first, kept.sealed_at, kept.bridge, kept.pending,
         [topic_text(topic) for topic in topics], payloads,
         list(struct.unpack(f"<{kept.count}q", kept.received_at)), kept.redelivered, kept.arrived, kept.repeated,
-        kept.overtaken, kept.overtaken_at,
+        kept.overtaken, kept.overtaken_at, kept.renumbered,
     )  # fmt: skip
 
 

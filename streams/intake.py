@@ -141,6 +141,9 @@ class Intake:
         firsts = [batch.first + skip for _, skip, batch in self._batches]
         begins = np.cumsum([0, *sizes])[:-1]
         self._ordinal = np.repeat(np.array(firsts, dtype=np.int64) - begins, sizes) + np.arange(count)
+        skips = np.array([skip for _, skip, _ in self._batches], dtype=np.int64)
+        self._place = np.arange(count) - np.repeat(begins - skips, sizes)
+        self._renumbered = np.repeat(np.array([batch.renumbered for *_, batch in self._batches], dtype=np.bool_), sizes)
         self._redelivered = {
             int(begin) + index - skip
             for begin, (_, skip, batch) in zip(begins, self._batches, strict=True)
@@ -208,11 +211,9 @@ class Intake:
         self._status[message] = STATUSES.index(pack.status)
         if not pack.is_timed:
             self._judged[message] = True
-            key = key_of(f"{self._topic(message)}\0{self._payloads[message]!r}")
-            if message in self._redelivered and self._seen_before(route.kind_index, key):
+            if self._is_told_again(message, route.kind_index):
                 self._outcome[message] = DUPLICATE
                 return
-            self._note_new(route.kind_index, key)
         self._aside[message] = pack.status != "measuring"
         if not pack.readings:
             self._outcome[message] = ACCEPTED
@@ -272,6 +273,19 @@ class Intake:
         field = str(event.data.get("field", ""))
         derived = self._tickets.step(desk, ticket, event.event, event.time, received_at, field)
         return [reading for reading in derived if reading.quantity in route.quantities]
+
+    def _is_told_again(self, message: int, kind: int) -> bool:
+        """Whether the broker delivers again what nothing in it tells apart, or the bridge had it journaled before it
+        numbered it anew; if not, it is noted."""
+        said = key_of(f"{self._topic(message)}\0{self._payloads[message]!r}")
+        copy = key_of(f"{said}\0{self._received[message]}\0{self._place[message]}")
+        if message in self._redelivered and self._seen_before(kind, said):
+            return True
+        if self._renumbered[message] and self._seen_before(kind, copy):
+            return True
+        self._note_new(kind, said)
+        self._note_new(kind, copy)
+        return False
 
     def _seen_before(self, kind: int, key: int) -> bool:
         if (kind, key) in self._arrived:

@@ -69,7 +69,7 @@ class Lineage:
         self._units = units
         self._time = Timekeeper(self._kind.lateness_s * 1000)
         self._topics: dict[str, Topic | None] = {}
-        self._seen: set[tuple[str, str, int] | tuple[str, str] | tuple[str, bytes]] = set()
+        self._seen: set[tuple[str | bytes | int, ...]] = set()
         self._linkage = Linkage(catalogue.zone_ms, 2 * int(catalogue.lateness_ms.max()))
         self._listed = listed
         self.most = most
@@ -101,7 +101,7 @@ class Lineage:
                 self._hear(
                     Told(
                         topic, name, record.partition, record.offset, batch.first + index, batch.received_at[index],
-                        index in again, batch.payloads[index],
+                        index in again, index, batch.renumbered, batch.payloads[index],
                     )
                 )  # fmt: skip
 
@@ -155,8 +155,9 @@ class Lineage:
         is_repeated = False
         if not pack.is_timed:
             key = (told.name, told.payload)
-            is_repeated = told.redelivered and key in self._seen
-            self._seen.add(key)
+            copy = (*key, told.received_at, told.place)
+            is_repeated = (told.redelivered and key in self._seen) or (told.renumbered and copy in self._seen)
+            self._seen.update((key, copy))
         lines = []
         for quantity, time, value in pack.readings:
             outcome: Outcome = "duplicate" if is_repeated else self._verdict(told, quantity, time, pack.is_timed)

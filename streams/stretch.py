@@ -26,7 +26,8 @@ class Stretch(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One message as the journal has it; `redelivered`: the broker marked it DUP; `received_at` in ms UTC."""
+    """One message as the journal has it; `redelivered`: the broker marked it DUP; `received_at` in ms UTC. `place` is
+    its index in its batch, and `renumbered` says of that what `sensors.batch` does."""
 
     topic: Topic
     name: str
@@ -35,4 +36,6 @@ class Told(NamedTuple):
     ordinal: int
     received_at: int
     redelivered: bool
+    place: int
+    renumbered: bool
     payload: bytes

@@ -23,6 +23,8 @@ STEPS = ("taken", "called", "served", "left")
 TOPICS_CACHED = 200_000
 
 Columns = dict[str, np.ndarray[Any, np.dtype[Any]]]
+Delivered = tuple[bool, int, bool]
+"""Whether the broker marked a message DUP, its place in its batch, and whether that was numbered anew."""
 
 _DECODERS: dict[str, Callable[[bytes, int, Kind], Pack | DeskEvent]] = {
     "senml": senml.decode,
@@ -31,7 +33,7 @@ _DECODERS: dict[str, Callable[[bytes, int, Kind], Pack | DeskEvent]] = {
 _READING = {
     "number": np.int64, "message": np.int64, "part": np.int32, "record": np.int64, "source": np.int32,
     "quantity": np.int32, "time": np.int64, "received": np.int64, "value": np.float64, "timed": np.bool_,
-    "aside": np.bool_, "pack": np.int64, "redelivered": np.bool_,
+    "aside": np.bool_, "pack": np.int64, "redelivered": np.bool_, "place": np.int64, "renumbered": np.bool_,
 }  # fmt: skip
 _EVENT = {
     "number": np.int64, "part": np.int32, "record": np.int64, "source": np.int32, "time": np.int64,
@@ -78,7 +80,7 @@ class Testimony:
             try:
                 self._message(
                     (batch.partition, record), batch.topics[index], batch.payloads[index], batch.received_at[index],
-                    index in redelivered,
+                    (index in redelivered, index, batch.renumbered),
                 )  # fmt: skip
             except MessageRejected:
                 self.unusable += 1
@@ -97,14 +99,14 @@ class Testimony:
         taken, self._events = self._events, []
         return _columns(_EVENT, taken)
 
-    def _message(self, at: tuple[int, int], topic: str, payload: bytes, received: int, redelivered: bool) -> None:
+    def _message(self, at: tuple[int, int], topic: str, payload: bytes, received: int, delivered: Delivered) -> None:
         witness = self._witnesses[topic] if topic in self._witnesses else self._meet(topic)
         if witness is None:  # a source's liveness: no reading in it
             return
         decoded = witness.decode(payload, received, witness.kind)
         if isinstance(decoded, Pack):
             pack = 0 if decoded.is_timed else hash((topic, payload)) or 1
-            self._pack(witness, decoded, at, received, pack, redelivered)
+            self._pack(witness, decoded, at, received, pack, delivered)
         else:
             self._event(witness, decoded, at, received)
 
@@ -129,13 +131,13 @@ class Testimony:
         return witness
 
     def _pack(
-        self, witness: Witness, said: Pack, at: tuple[int, int], received: int, pack: int, redelivered: bool
+        self, witness: Witness, said: Pack, at: tuple[int, int], received: int, pack: int, delivered: Delivered
     ) -> None:
         message, aside = self._said, said.status != "measuring"
         for quantity, time, value in said.readings:
             self._readings.append(
                 (self._said, message, *at, witness.number, witness.quantities[quantity], time, received, value,
-                 said.is_timed, aside, pack, redelivered)
+                 said.is_timed, aside, pack, *delivered)
             )  # fmt: skip
             self._said += 1
 

@@ -130,11 +130,12 @@ class Feed:
         self.records: list[Record] = []
         self.ordinal = 0
 
-    def tell(self, *messages: Message, redelivered: tuple[int, ...] = ()) -> None:
+    def tell(self, *messages: Message, redelivered: tuple[int, ...] = (), renumbered: bool = False) -> None:
         topics, payloads, received = (list(column) for column in zip(*messages, strict=True))
         batch = Batch(
-            self.number, self.ordinal, received[-1], "bridge", 0, topics, payloads, received, list(redelivered)
-        )
+            self.number, self.ordinal, received[-1], "bridge", 0, topics, payloads, received, list(redelivered),
+            renumbered=renumbered,
+        )  # fmt: skip
         record = Record(self.number, len(self.records), encode(batch))
         self.records.append(record)
         self.ordinal = batch.after

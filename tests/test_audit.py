@@ -77,6 +77,8 @@ def traffic(chance: np.random.Generator) -> Iterator[Message]:
             else:
                 yield Message(topic, said, time + int(chance.integers(0, 900)))
         yield Message("ioc/00000/traffic/x", b"[]", NOON + step * MINUTE)
+        # Without a clock, it says the same again and again, and in one millisecond too.
+        yield from [Message(f"ioc/{B}/traffic/same", b'[{"n": "speed", "v": 50}]', NOON + step * MINUTE)] * 2
 
 
 def air(chance: np.random.Generator) -> Iterator[Message]:
@@ -122,7 +124,7 @@ async def live_through(folder: Path) -> None:
     for message in told:
         while message.received_at >= now + BEAT:
             now += BEAT
-            await processor.live(held, now)
+            await processor.live(held, now, ("not", "not", "at once", "once journaled")[now // BEAT % 4])
             held = []
             if now == NOON + 2 * HOUR:
                 await processor.start()  # as after a kill

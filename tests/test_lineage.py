@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_world import NOON, A, B, C, cloudevent, kinds, kpis, place, senml
 from told import Message
-from whole_processor import WholeProcessor
+from whole_processor import Anew, WholeProcessor
 
 from sensors.batch import Batch
 from streams.catalogue import compile_catalogue
@@ -67,9 +68,9 @@ class World:
         self.catalogue = compile_catalogue(place(), kinds(), more_kpis(), {})
         self.lineages = Lineages(self.processor.store, self.catalogue, f"sqlite:///{folder / 'journal.sqlite'}")
 
-    async def tell(self, now: int, *messages: tuple[str, bytes] | tuple[str, bytes, bool]) -> None:
+    async def tell(self, now: int, *messages: tuple[str, bytes] | tuple[str, bytes, bool], anew: Anew = "not") -> None:
         """Messages received at `now`, and the beat that follows."""
-        await self.processor.live([Message(one[0], one[1], now, len(one) > 2) for one in messages], now)
+        await self.processor.live([Message(one[0], one[1], now, len(one) > 2) for one in messages], now, anew)
 
     async def explain(self, kpi: str, scope: str = A, at: int | None = None, messages: int = 200) -> Explanation:
         return await self.lineages.explain(Question(kpi, scope, at, messages))
@@ -85,6 +86,17 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 def of(explanation: Explanation, topic: str) -> list[tuple[str, int]]:
     """Outcome and offset of the messages of a topic, the oldest first."""
     return [(line.outcome, line.offset) for line in reversed(explanation.messages) if line.topic == topic]
+
+
+async def test_a_message_without_a_time_counts_once_however_its_batch_was_numbered(world: World) -> None:
+    untimed = (SPEED, b'[{"n": "speed", "v": 40}]')
+    await world.tell(NOON, untimed)
+    await world.tell(NOON + 1_000, untimed, untimed, anew="at once")
+    await world.tell(NOON + 2_000, untimed, untimed, anew="once journaled")
+    await world.tell(NOON + 3_000, untimed)
+    told = await world.explain("speed")
+    assert (told.value.n, told.recomputed.n, told.recomputed.matches) == (6, 6, True)
+    assert [outcome for outcome, _ in of(told, SPEED)] == ["counted"] * 5 + ["duplicate"] * 2 + ["counted"]
 
 
 async def test_a_live_number_leads_back_to_its_messages_with_their_payloads(world: World) -> None:
@@ -301,7 +313,7 @@ def messages(draw: st.DrawFn, now: int) -> tuple[str, bytes, bool]:
         records = [{"n": name, "t": time / 1000, "v": value} for time in times for name in ("speed", "flow")]
         return f"ioc/{unit}/traffic/{source}", msgspec.json.encode(records), False
     if what == "untimed":
-        return f"ioc/{unit}/traffic/{source}", b'[{"n":"speed","v":%d}]' % value, draw(st.booleans())
+        return f"ioc/{unit}/traffic/{source}", b'[{"n":"speed","v":%d}]' % (value % 3), draw(st.booleans())
     if what == "air":
         records = [{"n": name, "t": at / 1000, "v": value} for name in ("pm25", "pm10", "co")]
         return f"ioc/{unit}/air/{source}", msgspec.json.encode(records), False
@@ -334,7 +346,7 @@ async def test_every_closed_number_of_a_random_world_follows_from_its_messages(
     for _ in range(data.draw(st.integers(4, 14))):
         now += data.draw(st.integers(1, 240)) * 1000
         heard = data.draw(st.lists(messages(now), min_size=1, max_size=6))
-        await world.tell(now, *heard)
+        await world.tell(now, *heard, anew=data.draw(st.sampled_from(get_args(Anew))))
     await world.tell(now + 3 * HOUR)
     closed = closed_of(world.processor.store)
     assert closed

@@ -75,7 +75,7 @@ def test_redelivered_messages_are_marked_in_the_part_that_has_them() -> None:
     assert [batch.redelivered for batch in packer.seal(0)] == [[3, 499], [0, 201]]
 
 
-def test_batches_are_numbered_anew_with_all_messages_marked_redelivered_and_numbering_goes_on_from_there() -> None:
+def test_batches_are_numbered_anew_and_say_so_and_numbering_goes_on_from_there() -> None:
     packer = Packer("b", 2, {0: 5, 1: 6})
     packer.add([Publish(b"t", b"%d" % index, b"", index == 3) for index in range(800)], 7)
     sealed = packer.seal(9, Counts(800))
@@ -84,10 +84,10 @@ def test_batches_are_numbered_anew_with_all_messages_marked_redelivered_and_numb
     again = packer.renumbered([*sealed, packer.heartbeat(0, 9, Counts())], {0: 100, 1: 200}, by_now)
     start = {0: 100, 1: 200}[number]
     assert [(batch.first, batch.after) for batch in again] == [(start, start + 500), (start + 500, start + 800)]
-    assert [batch.redelivered for batch in again] == [list(range(500)), list(range(300))]
+    assert [batch.renumbered for batch in [*sealed, *again]] == [False, False, True, True]
     for old, new in zip(sealed, again, strict=True):
         assert (new.overtaken, new.overtaken_at) == (2, 8), "said at once, the other counts are those of the sealing"
-        renewed = {"first": old.first, "redelivered": old.redelivered, "overtaken": 0, "overtaken_at": 0}
+        renewed = {"first": old.first, "renumbered": False, "overtaken": 0, "overtaken_at": 0}
         assert msgspec.structs.replace(new, **renewed) == old
     assert packer.heartbeat(number, 9, Counts()).first == start + 800
     assert packer.heartbeat(1 - number, 9, Counts()).first == {0: 100, 1: 200}[1 - number]
@@ -109,6 +109,12 @@ def test_a_heartbeat_is_an_empty_batch_that_takes_no_number_and_carries_the_coun
 
 def test_a_batch_of_an_older_bridge_reads_as_one_that_was_never_overtaken() -> None:
     kept = Batch(1, 7, 77, "b", 5, ["t"], [b"x"], [70], [0], 12, 4)
-    older = msgspec.msgpack.encode(msgspec.structs.astuple(journaled(encode(kept)))[:-2])
+    older = msgspec.msgpack.encode(msgspec.structs.astuple(journaled(encode(kept)))[:-3])
     assert decode(older) == kept
-    assert (kept.overtaken, kept.overtaken_at) == (0, 0)
+    assert (kept.overtaken, kept.overtaken_at, kept.renumbered) == (0, 0, False)
+
+
+def test_a_batch_that_an_older_bridge_numbered_anew_has_all_its_messages_marked_as_it_wrote_them() -> None:
+    kept = Batch(1, 7, 77, "b", 5, ["t", "t"], [b"x", b"y"], [70, 71], [0, 1], 12, 4, 1, 76)
+    older = msgspec.msgpack.encode(msgspec.structs.astuple(journaled(encode(kept)))[:-1])
+    assert decode(older) == kept

@@ -132,6 +132,42 @@ def test_messages_journaled_twice_under_the_same_ordinals_are_passed_over() -> N
     assert feed.partition.evaluate(NOON).totals.received == 1
 
 
+@pytest.mark.parametrize("beats", [1, 2])
+def test_a_batch_numbered_anew_counts_what_was_never_journaled_and_not_again_what_was(beats: int) -> None:
+    """A rain gauge without a clock says the same for hours, and twice in one read of the socket."""
+    feed, untimed = Feed(catalogue()), b'[{"n": "speed", "v": 0}]'
+    before = [(SPEED, untimed, NOON + second * 1_000) for second in range(3)]
+    batch = [(SPEED, untimed, NOON + second * 1_000) for second in (10, 11, 11, 12)]
+    outcomes = []
+
+    def note(now: int) -> None:
+        totals = feed.partition.evaluate(now).totals
+        outcomes.append((totals.accepted, totals.duplicate))
+
+    feed.tell(*before)
+    note(NOON + 5_000)
+    feed.tell(*batch, renumbered=True)
+    if beats == 2:
+        note(NOON + 15_000)
+    feed.tell(*batch, renumbered=True)
+    note(NOON + 20_000)
+    assert outcomes == [(3, 0), *[(7, 0)] * (beats - 1), (7, 4)]
+    feed.tell((SPEED, untimed, NOON + 30_000), redelivered=(0,))
+    feed.tell((SPEED, untimed, NOON + 31_000), redelivered=(0,), renumbered=True)
+    feed.tell((SPEED, untimed, NOON + 32_000), renumbered=True)
+    note(NOON + 40_000)
+    assert outcomes[-1] == (8, 6), "the broker delivers again what it delivered before, whoever numbers it"
+
+
+def test_a_batch_numbered_anew_for_the_second_time_is_known_by_what_it_was_under_its_first_numbers() -> None:
+    feed, untimed = Feed(catalogue()), b'[{"n": "speed", "v": 0}]'
+    batch = [(SPEED, untimed, NOON + second * 1_000) for second in (0, 0, 1)]
+    feed.tell(*batch)
+    feed.tell(*batch, renumbered=True)
+    totals = feed.partition.evaluate(NOON + 5_000).totals
+    assert (totals.accepted, totals.duplicate) == (3, 3)
+
+
 def test_ordinals_that_are_missing_show_as_a_difference() -> None:
     feed = Feed(catalogue())
     feed.ordinal = 3

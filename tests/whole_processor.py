@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from told import Message, take_in
 
-from sensors.packing import Packer
+from sensors.packing import Counts, Packer
 from sensors.sqlite_journal import SqliteJournal
 from streams.beat_engine import Engine
 from streams.catalogue import compile_catalogue
 from streams.memory_live import MemoryLive
 from streams.sql_store import SqlStore
 from streams.toml_catalogue import Definitions
+
+Anew = Literal["not", "at once", "once journaled"]
 
 
 class WholeProcessor:
@@ -39,12 +42,21 @@ class WholeProcessor:
             await engine.own(number)
         await engine.own_roll_up()
 
-    async def live(self, messages: Iterable[Message], now: int) -> None:
-        """Journal these messages, let the engine observe what the journal has, and beat once, at `now`."""
+    async def live(self, messages: Iterable[Message], now: int, anew: Anew = "not") -> None:
+        """Journal these messages, let the engine observe what the journal has, and beat once, at `now`.
+
+        `anew`: whether another bridge overtakes this one, so that it numbers them anew, and if so, whether they were
+        journaled under their old numbers too.
+        """
         self._now = now
         for message in messages:
             take_in(self._packer, message)
-        await self.journal.append(self._packer.seal(now))
+        batches = self._packer.seal(now)
+        if anew != "at once":
+            await self.journal.append(batches)
+        if anew != "not":
+            ordinals = await self.journal.next_ordinals()
+            await self.journal.append(self._packer.renumbered(batches, ordinals, Counts()))
         if self._engine is None:
             await self.start()
         assert self._engine is not None

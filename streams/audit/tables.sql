@@ -11,10 +11,11 @@ CREATE TABLE known (part INTEGER, known_from BIGINT);
 
 -- A pack's readings. `timed`: the device gave the time. `aside`: it was calibrating or at fault.
 -- `pack` stands for topic and payload of a pack without a time, 0 otherwise; `redelivered` is the broker's DUP mark;
--- `message` is the number of the pack's first reading.
+-- `message` is the number of the pack's first reading, `place` its index in its batch, which may have been `renumbered`.
 CREATE TABLE reading (
     number BIGINT, message BIGINT, part INTEGER, record BIGINT, source INTEGER, quantity INTEGER, time BIGINT,
-    received BIGINT, value DOUBLE, timed BOOLEAN, aside BOOLEAN, pack BIGINT, redelivered BOOLEAN
+    received BIGINT, value DOUBLE, timed BOOLEAN, aside BOOLEAN, pack BIGINT, redelivered BOOLEAN,
+    place BIGINT, renumbered BOOLEAN
 );
 
 -- A desk's events. `ticket` is empty where the event carries its value itself (a rating).

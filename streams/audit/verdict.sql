@@ -8,14 +8,16 @@ WITH heard AS (
     SELECT number, -1, part, record, source, quantity, time, received, value, field, false, false
     FROM desk_reading
 ),
--- A pack without a time that the broker delivers again is the same pack; one that it does not is another.
+-- A pack without a time that the broker delivers again is the same pack, and one that was journaled before its batch was
+-- numbered anew: received then, and at that place. Any other is another.
 again AS (
     SELECT message FROM (
-        SELECT DISTINCT message, pack, part, received, redelivered, lateness_ms
+        SELECT DISTINCT message, pack, part, received, redelivered, place, renumbered, lateness_ms
         FROM reading JOIN source USING (source) JOIN kind USING (kind) WHERE pack <> 0
     )
-    QUALIFY redelivered
-        AND received - lag(received) OVER (PARTITION BY part, pack ORDER BY message) <= 2 * lateness_ms
+    QUALIFY (
+        redelivered AND received - lag(received) OVER (PARTITION BY part, pack ORDER BY message) <= 2 * lateness_ms
+    ) OR (renumbered AND row_number() OVER (PARTITION BY part, pack, received, place ORDER BY message) > 1)
 ),
 placed AS (
     SELECT heard.*, source.unit, source.kind, kind.lateness_ms,
