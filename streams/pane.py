@@ -341,5 +341,14 @@ def _ends(time: Ints, value: Floats, groups: Ints, length: int, newest: bool) ->
 
 
 def concatenate(parts: list[Cells]) -> Cells:
-    """Cells of several partitions one behind the other, ready for `group`."""
-    return Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    """Cells of several partitions one behind the other, ready for `group`.
+
+    Kept cells have as many bins as their quantity's `high` and the KPIs of then asked for: all get those of the widest.
+    """
+    width = max(part.bins.shape[1] for part in parts)
+    return Cells(*(np.concatenate(columns) for columns in zip(*(_widened(part, width) for part in parts), strict=True)))
+
+
+def _widened(cells: Cells, width: int) -> Cells:
+    missing = width - cells.bins.shape[1]
+    return cells._replace(bins=np.pad(cells.bins, ((0, 0), (0, missing)))) if missing else cells

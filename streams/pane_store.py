@@ -48,7 +48,8 @@ def restore_panes(rings: dict[str, PaneRing], rows: list[PaneRow], catalogue: Ca
         if ring.bin_count:
             pairs = np.frombuffer(row.bins, dtype=np.uint32).reshape(-1, 2)
             ring.bins[at] = 0
-            ring.bins[(*at, pairs[:, 0])] = pairs[:, 1]
+            # The quantity's `high` may have come down since: what lies beyond the last bin counts into it.
+            np.add.at(ring.bins[at], np.minimum(pairs[:, 0], ring.bin_count - 1), pairs[:, 1])
 
 
 def _sparse(bins: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> bytes:
