@@ -11,7 +11,7 @@ from sensors.place import Place
 from streams.alert import Rule
 from streams.columns import Ints
 from streams.kpi import Kpi
-from streams.pane import SeriesSpec
+from streams.pane import Bound, SeriesSpec
 
 AQI_POLLUTANTS = ("pm25", "pm10", "o3", "co", "so2", "no2")
 NOWCAST_HOURS = 12
@@ -113,10 +113,10 @@ def reach_ms(kpi: Kpi) -> int:
     return NOWCAST_HOURS * 3_600_000 if kpi.measure == "vn_aqi" else kpi.window_s * 1000
 
 
-def bound_of(kpi: Kpi) -> tuple[float | None, float | None]:
+def bound_of(kpi: Kpi) -> Bound:
     """A share's bound as it stands in a series' list of bounds."""
     return (kpi.at_most, kpi.at_least)
 
 
-def _unique(items: Iterable[tuple[float | None, float | None]]) -> list[tuple[float | None, float | None]]:
+def _unique(items: Iterable[Bound]) -> list[Bound]:
     return list(dict.fromkeys(items))

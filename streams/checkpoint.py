@@ -11,9 +11,9 @@ ROLL_UP = -1
 
 class PaneRow(msgspec.Struct, frozen=True):
     """One pane of one series. `series` is "<kind>/<quantity>/<pane_s>", `entity` a unit code or
-    "<unit>/<source>", `field` a field of public services or "". `hits` counts readings within each share bound,
-    `bins` are the log-bin counts as packed bytes; `first_offset` and `last_offset` bound the journal records it
-    came from.
+    "<unit>/<source>", `field` a field of public services or "". `hits` counts readings within each share bound
+    (streams.pane_store), `bins` are the log-bin counts as packed bytes; `first_offset` and `last_offset` bound the
+    journal records it came from.
     """
 
     series: str

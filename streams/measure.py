@@ -3,16 +3,17 @@
 import numpy as np
 
 from streams import histogram
-from streams.columns import Floats
+from streams.columns import Flags, Floats
 from streams.kpi import Kpi
-from streams.pane import EMPTY, MILLION, Cells
+from streams.pane import EMPTY, MILLION, NOT_KEPT, Cells
 
 PER_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95}
 
 
 def measure(kpi: Kpi, cells: Cells) -> Floats:
-    """The measure of each cell, without `factor`; NaN where nothing was observed or a rate has one reading only."""
+    """The measure of each cell, without `factor`; NaN where nothing was observed, a rate has one reading only, or what
+    it takes was not kept."""
     n = np.where(cells.n > 0, cells.n, np.nan)
     if kpi.measure == "count":
         value = n
@@ -31,12 +32,22 @@ def measure(kpi: Kpi, cells: Cells) -> Floats:
     elif kpi.measure == "rate":
         value = _rate(kpi, cells)
     elif kpi.measure == "share":
-        value = 100.0 * cells.hits / n
+        value = np.where(_is_kept(kpi, cells), 100.0 * cells.hits / n, np.nan)
     elif kpi.measure in QUANTILES:
-        value = histogram.quantile(cells.bins, QUANTILES[kpi.measure])
+        value = np.where(_is_kept(kpi, cells), histogram.quantile(cells.bins, QUANTILES[kpi.measure]), np.nan)
     else:
         raise AssertionError(f"{kpi.measure} has no simple measure")
     return np.asarray(value, dtype=np.float64)
+
+
+def _is_kept(kpi: Kpi, cells: Cells) -> Flags:
+    """Whether the cells have what the measure takes: hits are counted within the bounds, and bins for the quantiles,
+    that there are on the day."""
+    if kpi.measure == "share":
+        return np.asarray(cells.hits >= 0)
+    if kpi.measure in QUANTILES:
+        return np.asarray(cells.bins.sum(axis=1, dtype=np.int64) == cells.n)
+    return np.ones(len(cells.n), dtype=np.bool_)
 
 
 def _rate(kpi: Kpi, cells: Cells) -> Floats:
@@ -46,21 +57,23 @@ def _rate(kpi: Kpi, cells: Cells) -> Floats:
     return np.where(elapsed > 0, change / np.maximum(elapsed, 1), np.nan)
 
 
-def spread(cells: Cells, values: Floats) -> Cells:
+def spread(kpi: Kpi, cells: Cells, values: Floats) -> Cells:
     """Cells of single sources, carrying each source's measure as their value: what `across` merges.
 
-    A source without a value (NaN) counts nothing.
+    A source without a value (NaN) counts nothing; one whose value was not kept counts, and is NOT_KEPT in what is
+    merged with it.
     """
-    known = ~np.isnan(values)
+    known, kept = ~np.isnan(values), _is_kept(kpi, cells)
+    counted = known | ~kept
     safe = np.where(known, values, 0.0)
     return cells._replace(
-        n=np.where(known, cells.n, 0),
-        sources=known.astype(np.int64),
+        n=np.where(counted, cells.n, 0),
+        sources=counted.astype(np.int64),
         total=np.where(known, np.rint(safe * MILLION), 0.0),
         low=np.where(known, safe, np.inf),
         high=np.where(known, safe, -np.inf),
-        last_time=np.where(known, cells.last_time, EMPTY),
-        hits=np.zeros_like(cells.n),
+        last_time=np.where(counted, cells.last_time, EMPTY),
+        hits=np.where(kept, 0, NOT_KEPT),
         bins=np.zeros((len(cells.n), 0), np.uint32),
     )
 
@@ -69,7 +82,7 @@ def combine(kpi: Kpi, cells: Cells) -> Floats:
     """The value of merged cells, with `factor`: across sources, or the measure itself; NaN where unknown."""
     if not kpi.across:
         return measure(kpi, cells) * kpi.factor
-    known = cells.sources > 0
+    known = (cells.sources > 0) & (cells.hits >= 0)
     if kpi.across == "max":
         value = cells.high
     elif kpi.across == "min":

@@ -16,11 +16,18 @@ from streams.columns import Floats, Ints, lengths_of, runs_of, stable_order
 
 MILLION = 1_000_000.0
 EMPTY = np.iinfo(np.int64).min
+NOT_KEPT = -(1 << 36)
+"""Hits of what was counted for other bounds. So far below zero that readings never make up for it: a sum with it is
+negative too, and nobody knows it."""
+
+
+Bound = tuple[float | None, float | None]
+"""Of a share: at_most, at_least."""
 
 
 class SeriesSpec(NamedTuple):
-    """What a series keeps. `reach` is how many panes back must stay readable; `bounds` the share bounds
-    (at_most, at_least) counted in `hits`; `bin_high` the top of the quantile bins, 0 for none."""
+    """What a series keeps. `reach` is how many panes back must stay readable; `bounds` the share bounds counted in
+    `hits`; `bin_high` the top of the quantile bins, 0 for none."""
 
     kind: str
     quantity: str
@@ -28,7 +35,7 @@ class SeriesSpec(NamedTuple):
     by_source: bool
     by_field: bool
     reach: int
-    bounds: tuple[tuple[float | None, float | None], ...]
+    bounds: tuple[Bound, ...]
     bin_high: float
 
     @property
@@ -38,8 +45,9 @@ class SeriesSpec(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Mergeable cells in columns of one length; `total` in whole millionths; `bins` [length, bins]; the offsets bound
-    the journal records behind them, within one partition (first > last: none)."""
+    """Mergeable cells in columns of one length; `total` in whole millionths; `hits` below 0 where not known (NOT_KEPT);
+    `bins` [length, bins], which add up to less than `n` where some were not kept; the offsets bound the journal records
+    behind them, within one partition (first > last: none)."""
 
     n: Ints
     sources: Ints

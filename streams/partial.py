@@ -10,16 +10,18 @@ import zlib
 import msgspec
 import numpy as np
 
+from streams.catalogue import bound_of
 from streams.checkpoint import Partial
 from streams.columns import Ints
-from streams.pane import EMPTY, NEVER, Cells, concatenate
+from streams.kpi import Kpi
+from streams.pane import EMPTY, NEVER, NOT_KEPT, Bound, Cells, concatenate
 from streams.window import Frame
 
 
 class Share(msgspec.Struct, array_like=True, frozen=True):
     """`partition`'s cells of one window; `columns` are the columns of Cells as bytes, one entry a unit of `units`, the
     last of them, the bins, compressed: most are 0; `is_closed` when no unit of the partition still has the
-    window open.
+    window open; `bound` is that of the KPI for which hits were counted (None: earlier versions did not say).
     """
 
     partition: int
@@ -27,17 +29,18 @@ class Share(msgspec.Struct, array_like=True, frozen=True):
     units: list[str]
     columns: list[bytes]
     bins: int
+    bound: Bound | None = None
 
 
 _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.float64, np.int64, np.float64, np.int64)
 
 
-def pack_partial(kpi: str, partition: int, frame: Frame, unit_codes: tuple[str, ...]) -> Partial:
+def pack_partial(kpi: Kpi, partition: int, frame: Frame, unit_codes: tuple[str, ...]) -> Partial:
     """Pack a frame's units that are not empty and have lost nothing of it."""
     used = np.flatnonzero(frame.is_told if frame.lost is None else frame.is_told & ~frame.lost)
     units = [unit_codes[unit] for unit in used.tolist()]
-    share = _packed(partition, frame.is_closed, units, picked(frame.cells, used))
-    return Partial(kpi, frame.end, msgspec.msgpack.encode(share), frame.lost is not None)
+    share = _packed(partition, frame.is_closed, units, picked(frame.cells, used), bound_of(kpi))
+    return Partial(kpi.id, frame.end, msgspec.msgpack.encode(share), frame.lost is not None)
 
 
 def picked(cells: Cells, chosen: Ints) -> Cells:
@@ -45,21 +48,23 @@ def picked(cells: Cells, chosen: Ints) -> Cells:
     return Cells._make([column[chosen] for column in cells])
 
 
-def _packed(partition: int, is_closed: bool, units: list[str], cells: Cells) -> Share:
+def _packed(partition: int, is_closed: bool, units: list[str], cells: Cells, bound: Bound | None) -> Share:
     # Offsets say nothing outside their partition.
     columns = [np.ascontiguousarray(column).tobytes() for column in cells[:11]]
     columns[-1] = zlib.compress(columns[-1], 1)
-    return Share(partition, is_closed, units, columns, cells.bins.shape[1])
+    return Share(partition, is_closed, units, columns, cells.bins.shape[1], bound)
 
 
 def unpack_share(partial: Partial) -> Share:
     return msgspec.msgpack.decode(partial.cells, type=Share)
 
 
-def cells_of(share: Share) -> Cells:
-    """The cells of a share, one for each of its units."""
+def cells_of(share: Share, bound: Bound | None) -> Cells:
+    """The cells of a share, one for each of its units, as a KPI with this bound has them."""
     length = len(share.units)
     plain = [np.frombuffer(data, dtype=kind) for data, kind in zip(share.columns[:10], _DTYPES, strict=True)]
+    if None not in (share.bound, bound) and share.bound != bound:
+        plain[9] = np.full(length, NOT_KEPT, np.int64)
     bins = np.frombuffer(zlib.decompress(share.columns[10]), dtype=np.uint32).reshape(length, share.bins)
     return Cells._make([*plain, bins, np.full(length, NEVER, np.int64), np.full(length, EMPTY, np.int64)])
 
@@ -69,9 +74,10 @@ def amended(before: Share, after: Share) -> Share:
     kept = [place for place, unit in enumerate(before.units) if unit not in after.units]
     if not kept:
         return after
-    cells = concatenate([picked(cells_of(before), np.array(kept, dtype=np.int64)), cells_of(after)])
+    earlier = picked(cells_of(before, after.bound), np.array(kept, dtype=np.int64))
+    cells = concatenate([earlier, cells_of(after, after.bound)])
     units = [*(before.units[place] for place in kept), *after.units]
-    return _packed(after.partition, after.is_closed, units, cells)
+    return _packed(after.partition, after.is_closed, units, cells, after.bound)
 
 
 def amended_partial(before: Partial, after: Partial) -> Partial:

@@ -340,7 +340,7 @@ class Partition:
 
     def _share(self, beat: Beat, kpi: str, frame: Frame) -> None:
         """Tell the roll-up, and keep, this partition's share of a window."""
-        partial = pack_partial(kpi, self.number, frame, self._catalogue.unit_codes)
+        partial = pack_partial(self._catalogue.kpis[kpi], self.number, frame, self._catalogue.unit_codes)
         beat.partials.append(partial)
         before = self._partials.get((kpi, frame.end))
         self._partials[kpi, frame.end] = partial if before is None else amended_partial(before, partial)

@@ -13,7 +13,7 @@ import numpy as np
 from streams.alert import Alert, AlertStep, Command
 from streams.alert_life import AlertBook
 from streams.beat import Counts, State, Value
-from streams.catalogue import Catalogue, reach_ms
+from streams.catalogue import Catalogue, bound_of, reach_ms
 from streams.checkpoint import ROLL_UP, Checkpoint, Mail, Partial, Recovered, SummaryRow
 from streams.measure import combine
 from streams.pane import EMPTY, concatenate, group
@@ -222,7 +222,7 @@ class RollUp:
         if not len(known_units):
             return
         units = np.array(named, dtype=np.int64)[known_units]
-        told = picked(concatenate([cells_of(share) for share in shares]), known_units)
+        told = picked(concatenate([cells_of(share, bound_of(kpi)) for share in shares]), known_units)
         districts = catalogue.scope_of_unit[units]
         by_district = group(told, districts, len(catalogue.scope_codes) - 1)
         whole = group(told, np.zeros(len(units), np.int64), 1)
@@ -263,7 +263,8 @@ class RollUp:
         before = self._closed.get((kpi, scope, end))
         if closed or before is not None:
             # Said to be closed once, a window is amended step by step, also while a unit that is late is still open.
-            if before is not None and (before.n, before.value) == (n, number):
+            # Unknown of the same readings: it was told under another definition, and stays as that had it.
+            if before is not None and before.n == n and number in (before.value, None):
                 return None
             revision = 0 if before is None else before.revision + 1
             state = "final" if before is None else "corrected"

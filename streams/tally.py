@@ -61,7 +61,7 @@ class Tally:
             own = measure(self._kpi, by_source)
         cells = by_source
         if self._kpi.across:
-            known = spread(by_source, own)
+            known = spread(self._kpi, by_source, own)
             cells = known._replace(n=np.where(known.sources > 0, by_source.n, 0))
         whole = group(cells, np.zeros(len(self.sources), np.int64), 1)
         raw = float(combine(self._kpi, whole)[0])

@@ -216,7 +216,7 @@ class WindowBook:
             cells = ring.window(rows, first, panes, self._bound)
             if self.kpi.across:
                 counts = cells.n
-                cells = spread(cells, measure(self.kpi, cells))
+                cells = spread(self.kpi, cells, measure(self.kpi, cells))
                 cells = cells._replace(n=np.where(cells.sources > 0, counts, 0))
             cells = group(cells, ring.row_unit[rows], self._units)
         return Frame(end, cells, combine(self.kpi, cells), self._lost(end))
@@ -263,7 +263,7 @@ class WindowBook:
             np.zeros(width, np.int64), np.zeros(width), last, np.zeros(width), np.zeros(width, np.int64),
             np.zeros((width, 0), np.uint32), first_offset, last_offset,
         )  # fmt: skip
-        known = spread(cells, index)
+        known = spread(self.kpi, cells, index)
         return group(known._replace(n=np.where(known.sources > 0, n, 0)), unit_of, self._units)
 
 

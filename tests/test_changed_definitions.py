@@ -1,8 +1,9 @@
 """A city's engineer changes a definition and starts again: what was kept under the old one, read under the new."""
 
 import msgspec
+import numpy as np
 import pytest
-from small_world import NOON, A, B, Feed, _kpi, catalogue, kinds, kpis, nothing, place, senml
+from small_world import NOON, A, B, Feed, _kpi, catalogue, cloudevent, kinds, kpis, nothing, place, senml
 
 from streams.beat import Value
 from streams.catalogue import Catalogue, compile_catalogue
@@ -97,4 +98,141 @@ def test_a_patch_is_laid_over_a_share_that_was_kept_before_a_quantile_was_added(
     patch = msgspec.structs.replace(shares[1], is_patch=True)
     whole = unpack_share(amended_partial(shares[0], patch))
     assert whole.units == [A, B]
-    assert cells_of(whole).bins.sum(axis=1).tolist() == [0, 1]
+    assert cells_of(whole, None).bins.sum(axis=1).tolist() == [0, 1]
+
+
+def rated(feed: Feed, unit: str, minute: int, score: int) -> None:
+    at = NOON + minute * MINUTE
+    feed.tell((f"ioc/{unit}/rating/desk", cloudevent("rating", "given", at, feed.ordinal, score=score), at))
+
+
+def satisfied(**bound: float) -> Catalogue:
+    """The small world with another bound of `satisfied`, and of its narrowed KPI."""
+    wide = _kpi("satisfied", "rating", "score", "share", 3_600, 300, 300, **bound)
+    return catalogue(satisfied=wide, satisfied_land=msgspec.structs.replace(wide, id="satisfied_land", field="dat_dai"))
+
+
+UNHAPPY = {"unhappy": _kpi("unhappy", "rating", "score", "share", 3_600, 300, 300, at_most=2.0)}
+
+
+def rated_under_both(store: SqlStore, old: Catalogue, new: Catalogue) -> Feed:
+    """Two ratings under `old`, after five minutes another one under `new`."""
+    before = Feed(old)
+    rated(before, A, 0, 5)
+    rated(before, A, 1, 1)
+    written(before, store, NOON + 2 * MINUTE)
+    after = again(before, new, store, NOON + 5 * MINUTE)
+    rated(after, A, 6, 5)
+    after.partition.evaluate(NOON + 7 * MINUTE)
+    return after
+
+
+def test_a_share_stays_right_when_another_is_added_and_that_one_is_unknown_until_it_has_counted_its_whole_window(
+    store: SqlStore,
+) -> None:
+    after = rated_under_both(store, catalogue(), catalogue(**UNHAPPY))
+    assert newest(after.partition.newest_values(), "satisfied") == (pytest.approx(200 / 3), 3)
+    assert newest(after.partition.newest_values(), "unhappy") == (None, 3)
+    rated(after, A, 61, 1)
+    after.partition.evaluate(NOON + 62 * MINUTE)
+    assert newest(after.partition.newest_values(), "unhappy") == (50.0, 2)
+    assert newest(after.partition.newest_values(), "satisfied") == (50.0, 2)
+
+
+def test_a_share_whose_bound_was_changed_is_unknown_until_its_window_was_counted_under_the_new_one(
+    store: SqlStore,
+) -> None:
+    after = rated_under_both(store, satisfied(at_least=4.0), satisfied(at_most=2.0))
+    assert newest(after.partition.newest_values(), "satisfied") == (None, 3)
+    written(after, store, NOON + 7 * MINUTE)
+    later = again(after, satisfied(at_most=2.0), store, NOON + 8 * MINUTE)
+    rated(later, A, 9, 5)
+    later.partition.evaluate(NOON + 10 * MINUTE)
+    assert newest(later.partition.newest_values(), "satisfied") == (None, 4), "a restart makes nobody know more"
+    rated(later, A, 61, 5)
+    later.partition.evaluate(NOON + 62 * MINUTE)
+    assert newest(later.partition.newest_values(), "satisfied") == (0.0, 3)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_hits_that_were_kept_without_their_bounds_count_where_these_are_as_many(store: SqlStore, is_same: bool) -> None:
+    """Earlier versions kept them by place: a data folder of theirs goes on."""
+    feed = Feed(catalogue())
+    rated(feed, A, 0, 5)
+    feed.partition.evaluate(NOON + MINUTE)
+    checkpoint = feed.partition.checkpoint(NOON + MINUTE)
+    bare = np.array([1], dtype=np.int64).tobytes()
+    panes = [msgspec.structs.replace(row, hits=bare) if row.hits else row for row in checkpoint.panes]
+    assert store.commit(msgspec.structs.replace(checkpoint, panes=panes))
+    after = again(feed, catalogue(**({} if is_same else UNHAPPY)), store, NOON + 2 * MINUTE)
+    rated(after, A, 3, 1)
+    after.partition.evaluate(NOON + 4 * MINUTE)
+    assert newest(after.partition.newest_values(), "satisfied") == (50.0 if is_same else None, 2)
+
+
+def test_a_quantile_over_panes_that_were_counted_before_it_was_there_is_unknown_until_they_have_left_its_window(
+    store: SqlStore,
+) -> None:
+    before = Feed(catalogue(**FLOW))
+    before.tell((f"ioc/{A}/traffic/cam", senml("flow", NOON, 50.0), NOON))
+    written(before, store, NOON + 500)
+    after = again(before, catalogue(**FLOW | FLOW_P95), store, NOON + 5_000)
+    after.tell((f"ioc/{A}/traffic/cam", senml("flow", NOON + 4_000, 10.0), NOON + 5_000))
+    after.partition.evaluate(NOON + 6_000)
+    assert newest(after.partition.newest_values(), "flow_p95") == (None, 2)
+    assert newest(after.partition.newest_values(), "flow") == (30.0, 2)
+    after.tell((f"ioc/{A}/traffic/cam", senml("flow", NOON + 6 * MINUTE, 10.0), NOON + 6 * MINUTE))
+    after.partition.evaluate(NOON + 7 * MINUTE)
+    assert newest(after.partition.newest_values(), "flow_p95") == (pytest.approx(10.0, rel=0.01), 1)
+
+
+def test_a_share_across_sources_is_unknown_while_one_of_them_was_counted_under_another_bound(store: SqlStore) -> None:
+    def slowest(at_most: float) -> Catalogue:
+        return catalogue(slow=_kpi("slow", "traffic", "speed", "share", 300, 300, 60, across="max", at_most=at_most))
+
+    before = Feed(slowest(20.0))
+    before.tell((f"ioc/{A}/traffic/cam-1", senml("speed", NOON, 15.0), NOON))
+    written(before, store, NOON + 500)
+    after = again(before, slowest(10.0), store, NOON + 5_000)
+    after.tell((f"ioc/{A}/traffic/cam-2", senml("speed", NOON + 4_000, 50.0), NOON + 5_000))
+    partials = after.partition.evaluate(NOON + 6_000).partials
+    assert newest(after.partition.newest_values(), "slow") == (None, 2)
+    roll_up = RollUp(slowest(10.0), nothing(), NOON)
+    roll_up.report(Report(0, partials, None), NOON + 6_000)
+    roll_up.evaluate(NOON + 6_000)
+    assert newest(roll_up.newest_values(), "slow", "22") == (None, 2)
+
+
+def test_the_place_does_not_tell_a_share_of_which_a_quiet_partition_knows_another_bound_only() -> None:
+    roll_up = RollUp(satisfied(at_most=2.0), nothing(), NOON)
+    for number, (unit, made) in enumerate(((A, satisfied(at_least=4.0)), (B, satisfied(at_most=2.0)))):
+        feed = Feed(made, number=number)
+        rated(feed, unit, 0, 5)
+        roll_up.report(Report(number, feed.partition.evaluate(NOON + 500).partials, None), NOON + 500)
+    roll_up.evaluate(NOON + 500)
+    assert newest(roll_up.newest_values(), "satisfied", "22") == (None, 2)
+
+
+def test_a_patch_makes_nothing_known_of_units_whose_share_was_kept_for_another_bound() -> None:
+    shares = []
+    for made, unit in ((satisfied(at_least=4.0), A), (satisfied(at_most=2.0), B)):
+        feed = Feed(made)
+        rated(feed, unit, 0, 5)
+        shares += [share for share in feed.partition.evaluate(NOON + 500).partials if share.kpi == "satisfied"]
+    whole = amended_partial(shares[0], msgspec.structs.replace(shares[1], is_patch=True))
+    roll_up = RollUp(satisfied(at_most=2.0), nothing(), NOON)
+    roll_up.report(Report(0, [whole], None), NOON + 500)
+    roll_up.evaluate(NOON + 500)
+    assert newest(roll_up.newest_values(), "satisfied", "22") == (None, 2)
+
+
+def test_what_was_told_of_a_closed_window_stays_as_the_definition_of_then_had_it(store: SqlStore) -> None:
+    old, new = satisfied(at_least=4.0), satisfied(at_most=2.0)
+    feed, roll_up, now = Feed(old), RollUp(old, nothing(), NOON), NOON + 100 * MINUTE
+    rated(feed, A, 0, 5)
+    feed.partition.evaluate(NOON + MINUTE)
+    roll_up.report(Report(0, feed.partition.evaluate(now).partials, None), now)
+    assert store.commit(feed.partition.checkpoint(now))
+    assert roll_up.evaluate(now).closed
+    assert store.commit(roll_up.checkpoint(now, [], []))
+    assert RollUp(new, store.recover(ROLL_UP), now + 5_000).evaluate(now + 5_000).closed == []
