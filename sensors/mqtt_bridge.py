@@ -161,7 +161,7 @@ class MqttBridge:
                 packer.add(read.publishes, read.received_at)
             received, now, counts = packer.held, self._clock(), self.counts()
             batches = packer.seal(now, counts)
-            if now - heartbeat_at >= HEARTBEAT_MS:
+            if not 0 <= now - heartbeat_at < HEARTBEAT_MS:  # also when the clock was set back
                 # The first one into all that is ours: the worker misses nobody any more who wrote there before.
                 told = self._mine[:1] if heartbeat_at else self._mine
                 heartbeat_at = now

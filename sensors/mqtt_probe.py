@@ -58,7 +58,8 @@ class MqttProbe:
     def is_deaf(self, now: int) -> bool:
         """Whether the answer that the broker owes has not come; asks again when it is time. `now` in ms UTC."""
         self._say_once(now)
-        if self._client.is_connected() and now - self._asked_at >= EVERY_MS:
+        is_time = not 0 <= now - self._asked_at < EVERY_MS  # also when the clock was set back
+        if self._client.is_connected() and is_time:
             self._asked_at = now
             self._answers.asked()
             if not self._is_subscribed and self._answers.must_return:

@@ -37,7 +37,8 @@ class Annunciator:
 
     def due(self, now: int) -> dict[str, bytes | None]:
         """What is to be told by `now`, once: of each alert the newest of what is in its log, or was held too long."""
-        late = sum(now - at >= HELD_MS for at, _ in self._held)
+        # A clock that was set back does not say how long something has been held: it is told.
+        late = sum(not 0 <= now - at < HELD_MS for at, _ in self._held)
         count = max(self._logged, late)
         told = {key: value for _, changes in self._held[:count] for key, value in changes.items()}
         del self._held[:count]

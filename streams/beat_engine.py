@@ -444,8 +444,9 @@ class Engine:
             self._mails, self._summaries = [], []
 
     def _is_due(self, now: int, before: int) -> bool:
-        """Every second, and all at once when an hour begins: the state that is kept then is of one moment."""
-        return now - before >= CHECKPOINT_MS or is_new_hour(now, before)
+        """Every second, also of a clock that was set back, and all at once when an hour begins: the state that is kept
+        then is of one moment."""
+        return not 0 <= now - before < CHECKPOINT_MS or is_new_hour(now, before)
 
     async def _reports_arrive(self) -> None:
         """The roll-up takes this beat's reports in before its own beat; else the place's figures would be a beat older.

@@ -12,6 +12,14 @@ BEATS = st.lists(
 )
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_from_being_told() -> None:
+    annunciator = Annunciator()
+    annunciator.hold(10 * HELD_MS, {"a:before": b"1"})
+    annunciator.hold(5 * HELD_MS, {"a:after": b"2"})
+    assert annunciator.due(5 * HELD_MS) == {"a:before": b"1"}
+    assert annunciator.due(6 * HELD_MS) == {"a:after": b"2"}
+
+
 @given(BEATS)
 def test_each_step_is_told_once_in_order_and_never_before_it_is_logged_but_after_two_seconds(
     beats: list[tuple[int, list[str], bool, bool]],

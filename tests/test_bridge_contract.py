@@ -98,10 +98,12 @@ class Desk:
         self.appended = Signal()
 
     @asynccontextmanager
-    async def bridge(self, share: int = 1, shares: int = 1) -> AsyncIterator[tuple[Watched, Slow]]:
+    async def bridge(
+        self, share: int = 1, shares: int = 1, clock: Callable[[], int] = now_ms
+    ) -> AsyncIterator[tuple[Watched, Slow]]:
         journal = Slow(SqliteJournal.open(self.path, PARTITIONS), self.appended)
         bridge = Watched(
-            MqttAddress.parse(self.broker.url), journal, now_ms, f"{self.name}-{share}", PARTITIONS, share, shares,
+            MqttAddress.parse(self.broker.url), journal, clock, f"{self.name}-{share}", PARTITIONS, share, shares,
             UNITS, self.broker.protocol, self.client,  # type: ignore[union-attr]
         )  # fmt: skip
         stop = asyncio.Event()
@@ -369,6 +371,17 @@ async def test_a_bridge_that_another_has_overtaken_numbers_anew_says_so_and_ackn
     assert (batches[0].overtaken, batches[0].overtaken_at) == (0, 0)
     assert batches[2].overtaken == 1
     assert batches[0].sealed_at <= batches[2].sealed_at <= batches[2].overtaken_at <= now_ms()
+
+
+async def test_a_bridge_whose_clock_is_set_back_goes_on_saying_that_it_is_there(
+    scripted: tuple[ScriptedBroker, Desk],
+) -> None:
+    _, desk = scripted
+    now = [2_000_000]
+    async with desk.bridge(clock=lambda: now[0]):
+        await desk.until(lambda found: len(found) == PARTITIONS)
+        now[0] = 1_000_000
+        await desk.until(lambda found: any(batch.sealed_at == now[0] for batch in found))
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://x:1", "mqtt://", "mqtt://x:port", "mqtt://x/path"])

@@ -161,6 +161,20 @@ def test_a_broker_that_does_not_acknowledge_is_deaf_and_one_that_does_is_not(
 
 
 @pytest.mark.long
+def test_a_broker_is_asked_and_found_deaf_also_once_the_clock_was_set_back() -> None:
+    async def story(broker: Broker) -> None:
+        async with asking(broker.url, is_ours=True) as asked:
+            assert not await asked.for_a_while()
+            asked.now -= 3_600_000
+            assert not await asked.for_a_while()
+            with stopped(broker):
+                await asked.until(is_deaf=True)
+
+    with running(start_nats) as broker:
+        asyncio.run(story(broker))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("allowed", ["write", "readwrite"])
 def test_a_mosquitto_whose_rules_allow_the_probe_something_is_deaf_only_when_it_stands_still(allowed: str) -> None:
     async def story(broker: Broker) -> None:

@@ -176,6 +176,17 @@ async def test_a_beat_waits_for_a_checkpoint_that_is_soon_written(path: Path) ->
         assert centre.acknowledged == [(0, offset) for offset in range(second)]
 
 
+async def test_a_clock_that_is_set_back_keeps_no_checkpoint_from_being_written(path: Path) -> None:
+    centre = Centre(SqlStore(f"sqlite:///{path}"), path, patience_s=None)
+    await centre.start()
+    centre.now += 50 * 60_000
+    for told, step_ms in enumerate((500, 1_000, -45 * 60_000, 1_000, 1_000), start=1):
+        await centre.give(centre.record(0, 40))
+        await centre.beat(step_ms)
+        assert centre.store.recover(0).ordinal == told
+        assert centre.store.recover(ROLL_UP).at == centre.now
+
+
 async def test_another_worker_writes_while_a_checkpoint_hangs_and_its_partition_is_dropped_unacknowledged(
     centre: Centre,
 ) -> None:
