@@ -96,7 +96,10 @@ class Numbering:
             time = newest if told == EMPTY else told
             if first < 0:
                 begins = True
-            elif number < following or time < since:
+            elif number < following or (number > following and restarts and time < since):
+                # It is late, of this numbering or of one before. The next number is the next one, whatever its clock
+                # says, and so it is where a source's numbers go on without a gap: else it would hang on where beats
+                # cut them. Before the first numbering there was none.
                 is_filling = self._fill(source, number, time)
                 numbered += is_filling
                 # Anything else has arrived before.

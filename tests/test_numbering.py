@@ -109,6 +109,39 @@ def test_in_any_order_cut_in_any_way_what_is_missing_is_what_never_came(
     assert listed == set(range(max(arrived))) - arrived
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1), st.integers(0, 8) | st.just(2_000_000), st.one_of(st.none(), st.integers(0, 30))
+        ),
+        max_size=30,
+    ),
+    st.lists(st.integers(1, 9), max_size=30),
+)  # fmt: skip
+def test_how_beats_cut_the_same_messages_changes_no_number(
+    said: list[tuple[int, int, int | None]], cuts: list[int]
+) -> None:
+    """Whatever the numbers, the clock (None: no time) and the order."""
+    told = []
+    for parts in ([1] * len(said), [len(said)], cuts):
+        world, rest = World(), said
+        for cut in [*parts, len(said)]:
+            source, number, time = (
+                np.array([EMPTY if one is None else one for one in column], dtype=np.int64)
+                for column in (zip(*rest[:cut], strict=True) if rest[:cut] else ((), (), ()))
+            )
+            world.numbering.count(source, number, time)
+            rest = rest[cut:]
+        told.append((world.sums(), world.numbering.gaps, world.numbering.columns.of(np.arange(2)).tolist()))
+    assert told[0] == told[1] == told[2]
+
+
+def test_a_clock_that_is_set_back_after_the_first_message_makes_nothing_missing_that_came() -> None:
+    world = World()
+    world.tell((0, 0, 100), (0, 1, 60), (0, 3, 70), (0, 4, 120))
+    assert (world.sums(), world.gaps()) == ((4, 0, 1), [(2, 2)])
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30)), max_size=60), st.integers(0, 60))
 def test_a_numbering_packed_and_restored_goes_on_as_before(told: list[tuple[int, int]], cut: int) -> None:
     straight, broken = World(), World()
