@@ -10,10 +10,19 @@ from control_center.toml_walls import load_walls
 from sensors.sqlite_journal import SqliteJournal
 from sensors.system_clock import now_ms
 from streams.data_folder import DataFolder
+from streams.journal_match import match
 from streams.smtp_outbox import smtp_settings
 from streams.sql_store import SqlStore
 from streams.summary_schedule import recipients
 from streams.toml_catalogue import load_all
+
+
+async def _match(journal: SqliteJournal, store: SqlStore) -> None:
+    try:
+        store.migrate()
+        match(store, journal, await journal.ends())
+    finally:
+        await journal.close()
 
 
 def prepare(data: DataFolder) -> str | None:
@@ -26,9 +35,8 @@ def prepare(data: DataFolder) -> str | None:
     load_walls(definitions.kpis, data.definitions)
     smtp_settings()
     recipients(definitions.schedule)
-    asyncio.run(SqliteJournal.open(data.journal, PARTITIONS).close())
     store = SqlStore(data.database)
-    store.migrate()
+    asyncio.run(_match(SqliteJournal.open(data.journal, PARTITIONS), store))
     accounts = SqlAccounts(store.engine)
     if accounts.accounts():
         return None

@@ -12,6 +12,7 @@ wait behind a writer's fsync. Any number of processes may read the file while on
 
 import asyncio
 import heapq
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ class SqliteJournal:
         gauge: DiskGauge | None = None,
         is_read_only: bool = False,
     ) -> None:
-        self._path = path
+        self.path = path
         self._gauge = gauge
         self._retain_ms = retain_s * 1000
         self._retain_bytes = retain_bytes
@@ -128,6 +129,12 @@ class SqliteJournal:
         except sqlite3.DatabaseError as error:
             raise SettingsError(f"{path} is not a journal: {error}") from error
 
+    def identity(self) -> int:
+        """A number that this journal was given when it was made, and no other one has; at once and without a thread."""
+        with _translated(self.path):
+            (number,) = self._glance.execute("SELECT value FROM meta WHERE name = 'identity'").fetchone()
+            return int(number)
+
     async def append(self, batches: Sequence[Batch]) -> None:
         """Keep the batches in one transaction; it is on disk on return, and nothing of it is kept on an error.
 
@@ -143,14 +150,14 @@ class SqliteJournal:
 
     def ends_ordinals(self) -> dict[int, int]:
         """The same, at once and without a thread (some 20 µs): what a worker subtracts from to state in_flight."""
-        with _translated(self._path):
+        with _translated(self.path):
             return dict(self._glance.execute("SELECT partition, next_ordinal FROM tail"))
 
     def newest(self) -> dict[int, Record]:
         """The last record of every partition that has one, at once and without a thread."""
         query = "SELECT batch FROM record WHERE position = ?"
         found = {}
-        with _translated(self._path):
+        with _translated(self.path):
             for number, end in self._glance.execute("SELECT partition, next_offset FROM tail").fetchall():
                 row = self._glance.execute(query, (_position(number, end - 1),)).fetchone() if end else None
                 if row is not None:
@@ -193,7 +200,7 @@ class SqliteJournal:
         self._glance.close()
 
     async def _run(self, work: Callable[[], _T]) -> _T:
-        with _translated(self._path):
+        with _translated(self.path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _version(self) -> int | None:
@@ -206,7 +213,7 @@ class SqliteJournal:
     def _append(self, rows: list[tuple[Batch, bytes]]) -> None:
         if self._gauge is not None and self._gauge.look() == "full":
             free = self._gauge.room.free >> 20
-            raise Unavailable(f"journal {self._path}: đĩa đầy, còn {free} MB / disk full, {free} MB left")
+            raise Unavailable(f"journal {self.path}: đĩa đầy, còn {free} MB / disk full, {free} MB left")
         with _transaction(self._database) as database:
             for batch, record in rows:
                 place = {"partition": batch.partition, "first": batch.first, "after": batch.after}
@@ -287,6 +294,8 @@ def _create(path: Path, partitions: int, wait_s: float) -> None:
                     f"--partitions {partitions}: the journal {path} was made with {made_with}, and units keep their"
                     f" partition; start with --partitions {made_with}, or with another data folder"
                 )
+            # Journals of earlier versions get theirs at their next start.
+            database.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (1 + secrets.randbits(62),))
             empty = [(partition,) for partition in range(partitions)]
             database.executemany("INSERT OR IGNORE INTO tail VALUES (?, 0, 0, 0)", empty)
     finally:

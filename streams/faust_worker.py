@@ -24,9 +24,11 @@ from streams.beat_engine import Engine
 from streams.catalogue import Catalogue
 from streams.checkpoint import ROLL_UP
 from streams.checkpoint_writer import PATIENCE_S
+from streams.journal_match import match
 from streams.journal_opening import opened
 from streams.kafka_ends import KafkaEnds
 from streams.live import LiveStore
+from streams.patient_call import patiently
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
 
@@ -54,6 +56,7 @@ class EmbeddedWorker:
     def __init__(
         self, catalogue: Catalogue, store: SqlStore, live: LiveStore, journal: SqliteJournal, clock: Callable[[], int]
     ) -> None:
+        self._store = store
         self._journal = journal
         self._clock = clock
         self._app = faust.App("ioc", broker="kafka://127.0.0.1:9", store="memory://", web_enabled=False)
@@ -86,10 +89,15 @@ class EmbeddedWorker:
         await self._reports.send(value=report)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Recover, then process until `stop`; returns after the last checkpoint. Any failure ends it."""
+        """Recover, then process until `stop`; returns after the last checkpoint. Any failure ends it.
+
+        Raises SettingsError when the journal is not the one that the database has read.
+        """
         self._app.finalize()
         self._app.flow_control.resume()
-        partitions = sorted(await self._journal.ends())
+        ends = await self._journal.ends()
+        await patiently(lambda: match(self._store, self._journal, ends))
+        partitions = sorted(ends)
         for partition in partitions:
             await self.engine.own(partition)
         await self.engine.own_roll_up()
@@ -149,6 +157,7 @@ class ClusterWorker:
         session_timeout_s: float = 6.0,
         data_folder: str | None = None,
     ) -> None:
+        self._store = store
         self._servers = servers
         self._topics = {topic: partitions, REPORTS_TOPIC: 1}
         self.app = faust.App(
@@ -172,7 +181,9 @@ class ClusterWorker:
             catalogue, store, live, clock, self._send_report, lambda: self.ends.ordinals, is_alone=False,
             generation=self._generation, fenced=self._fenced, patience_s=PATIENCE_S,
         )  # fmt: skip
-        self.ends = KafkaEnds(servers, topic, self._wanted, lambda: self.engine.owns_roll_up, clock, self.engine.waits)
+        self.ends = KafkaEnds(
+            servers, topic, self._wanted, lambda: self.engine.owns_roll_up, clock, self.engine.waits, store.name
+        )
         self.app.agent(self._batches, name="observe")(self._observe)
         self.app.agent(self._reports, name="roll_up")(self._roll_up)
         self.app.on_partitions_revoked.connect(self._revoked)
@@ -277,10 +288,14 @@ class ClusterWorker:
             self.engine.disown(ROLL_UP)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`."""
+        """Create the topics (Faust leaves an agent's own topic uncreated), then work until `stop`.
+
+        Raises SettingsError when the topic is not the one that the database has read.
+        """
 
         async def made() -> bool:
             await create_topics(self._servers, self._topics)
+            await self.ends.match(await patiently(self._store.offsets))
             return True
 
         if not await opened(made, self.engine.waits, self._clock, stop):

@@ -10,6 +10,9 @@ many). What is known never goes back, and stays while Kafka does not answer.
 
 The bridges are judged by one worker for all partitions, the one that has the roll-up: a bridge that is heard in one
 partition may have said nothing in others for hours.
+
+A topic that ends before what was read of it is not the one that the database has read (streams.journal_match). A broker
+that is only coming back may tell so for a moment: what LOOKS_SURE looks in a row have found is believed.
 """
 
 import asyncio
@@ -19,12 +22,14 @@ from typing import Any, TypeVar
 import structlog
 
 from sensors.batch import journaled
-from sensors.errors import Unavailable
+from sensors.errors import IocError, SettingsError, Unavailable
 from sensors.kafka_journal import TAIL, KafkaJournalReader
 from streams.bridge import Bridges, words
 from streams.fault import What
+from streams.journal_match import check_read
 
 LOOK_S = 1.0
+LOOKS_SURE = 3
 WAIT_S_MAX = 5.0
 SLOW_MS = 2_000
 LISTEN_MS = 100
@@ -41,10 +46,11 @@ class KafkaEnds:
 
     def __init__(
         self, servers: str, topic: str, wanted: Callable[[], Mapping[int, int]], judges: Callable[[], bool],
-        clock: Callable[[], int], waits: MutableMapping[What, tuple[int, str]],
+        clock: Callable[[], int], waits: MutableMapping[What, tuple[int, str]], database: str,
     ) -> None:  # fmt: skip
         """`wanted` gives the next offset of every partition that is the worker's now, `judges` whether it judges the
-        bridges; `waits` is told since when (ms UTC) and why the journal cannot be looked at."""
+        bridges; `waits` is told since when (ms UTC) and why the journal cannot be looked at; `database` is the
+        name of the worker's."""
         self.ordinals: dict[int, int] = {}
         self.bridges: Bridges | None = None
         self.is_slow = False
@@ -54,6 +60,8 @@ class KafkaEnds:
         self._judges = judges
         self._clock = clock
         self._waits = waits
+        self._database = database
+        self._short_looks = 0  # in a row that found less than was read
         self._started = clock()
         self._ends: Mapping[int, int] = {}  # what the bridges are known up to
         self._looked: dict[int, int] = {}  # at the records before this offset
@@ -65,7 +73,10 @@ class KafkaEnds:
         return "journal_waits" in self._waits
 
     async def run(self) -> None:
-        """Look for ever; while Kafka does not answer less often, each time over a new connection."""
+        """Look for ever; while Kafka does not answer less often, each time over a new connection.
+
+        Raises SettingsError when the topic is not the one that was read any more.
+        """
         wait_s = LOOK_S
         try:
             while True:
@@ -84,21 +95,51 @@ class KafkaEnds:
         finally:
             await self.close()
 
+    async def match(self, reached: Mapping[int, int]) -> None:
+        """Return once the topic is seen to have all that the database has read: `reached`, the next offset by
+        partition. Raises SettingsError when it has not, and Unavailable."""
+        try:
+            reader = await self._connected()
+            for _ in range(LOOKS_SURE):
+                if self._has(reached, await reader.ends()):
+                    return
+                await asyncio.sleep(LOOK_S)
+        except IocError:
+            await self.close()
+            raise
+
     async def look(self) -> None:
         """One look at every partition that is the worker's, and at the bridges if it judges; raises Unavailable."""
-        if self._reader is None:
-            self._reader = await KafkaJournalReader.open(self._servers, self._topic, client_id="ioc-worker-ends")
+        reader, wanted = await self._connected(), self._wanted()
         began = self._clock()
-        ends = await self._answered(self._reader.ends())
-        await self._hear(self._reader, ends, began)
+        ends = await self._answered(reader.ends())
+        self._has(wanted, ends)
+        await self._hear(reader, ends, began)
         for partition, offset in self._wanted().items():
             end = ends.get(partition, 0)
             first = max(offset, self._looked.get(partition, 0), end - TAIL)
             if first < end:
-                records = await self._reader.read(partition, first, end - first)
+                records = await reader.read(partition, first, end - first)
                 afters = [journaled(record.batch).after for record in records]
                 self.ordinals[partition] = max([self.ordinals.get(partition, 0), *afters])
                 self._looked[partition] = end
+
+    async def _connected(self) -> KafkaJournalReader:
+        if self._reader is None:
+            self._reader = await KafkaJournalReader.open(self._servers, self._topic, client_id="ioc-worker-ends")
+        return self._reader
+
+    def _has(self, read: Mapping[int, int], ends: Mapping[int, int]) -> bool:
+        """Whether the topic has what was read; raises SettingsError when it had not for LOOKS_SURE looks."""
+        try:
+            check_read(read, ends, f"kafka://{self._servers} {self._topic}", self._database)
+        except SettingsError:
+            self._short_looks += 1
+            if self._short_looks >= LOOKS_SURE:
+                raise
+            return False
+        self._short_looks = 0
+        return True
 
     async def _hear(self, reader: KafkaJournalReader, ends: Mapping[int, int], began: int) -> None:
         if not self._judges():

@@ -56,6 +56,11 @@ class SqlDatabase:
             alembic_command.upgrade(config, "head")
             connection.commit()
 
+    @property
+    def name(self) -> str:
+        """Its URL, without the password."""
+        return self.engine.url.render_as_string()
+
     def close(self) -> None:
         self.engine.dispose()
 

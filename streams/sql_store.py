@@ -142,6 +142,14 @@ class SqlStore(SqlCheckpoints):
             rows = connection.execute(sa.select(table.c.partition, table.c.offset).where(table.c.partition != ROLL_UP))
             return {partition: max(offset, 0) for partition, offset in rows}
 
+    def journal(self) -> int:
+        """The identity of the journal that the checkpoints are of; 0 while that is not known."""
+        return self._note("journal")
+
+    def keep_journal(self, identity: int) -> None:
+        with self._writing() as connection:
+            self._put_rows(connection, NoteTable, [{"name": "journal", "number": identity}])
+
     def windows(self, kpi: str, start: int, end: int, limit: int) -> list[Value]:
         """Closed windows of all scopes that end in [start, end] (ms UTC), in order of time."""
         table = table_of(ValueTable)

@@ -322,7 +322,8 @@ class RefusalTable(SQLModel, table=True):
 
 
 class NoteTable(SQLModel, table=True):
-    """Single numbers to remember, by name: how far the broker's log was read, how many it refused."""
+    """Single numbers to remember, by name: how far the broker's log was read, how many it refused, which journal
+    was read."""
 
     __tablename__ = "note"
     __table_args__ = _NATURAL

@@ -13,13 +13,13 @@ from small_world import NOON, A, catalogue, senml
 
 from control_center.answer import LedgerAnswer, ledger_of_live
 from sensors.batch import Batch
-from sensors.errors import Overtaken, Unavailable
+from sensors.errors import Overtaken, SettingsError, Unavailable
 from sensors.kafka_journal import TAIL, KafkaJournalReader
 from streams.beat_engine import Engine
 from streams.bridge import SILENT_MS
 from streams.disk_watch import ends_source
 from streams.fault import Seen
-from streams.kafka_ends import SLOW_MS, KafkaEnds
+from streams.kafka_ends import LOOKS_SURE, SLOW_MS, KafkaEnds
 from streams.memory_live import MemoryLive
 from streams.roll_up import Report
 from streams.sql_store import SqlStore
@@ -44,7 +44,7 @@ def ends_of(
     shelf: KafkaShelf, wanted: Callable[[], Mapping[int, int]] = dict, judges: Callable[[], bool] = lambda: False,
     clock: Callable[[], int] = lambda: NOON,
 ) -> KafkaEnds:  # fmt: skip
-    return KafkaEnds(shelf.servers, shelf.topic, wanted, judges, clock, {})
+    return KafkaEnds(shelf.servers, shelf.topic, wanted, judges, clock, {}, "database")
 
 
 class Worker:
@@ -216,6 +216,29 @@ async def test_while_kafka_is_away_the_end_is_as_last_known_and_goes_on_when_it_
 
 def heartbeat(partition: int, bridge: str, sealed_at: int) -> Batch:
     return Batch(partition, 0, sealed_at, bridge, 0, [], [], [])
+
+
+async def test_a_topic_that_ends_before_what_was_read_is_another_one_and_refused(
+    shelf: KafkaShelf, worker: Worker
+) -> None:
+    writer = await shelf.writer()
+    await writer.append([batch(1, 0, 5)])
+    beginning = ends_of(shelf)
+    await beginning.match({1: 1, 2: 0})
+    with pytest.raises(SettingsError, match=rf"{shelf.topic}: .* database .*its partition 1 ends at 1, and was read"):
+        await beginning.match({1: 3})
+    # In a worker that is at work, it is believed when it was seen some times in a row.
+    await worker.own()
+    worker.engine.skip_to(1, 3)
+    for _ in range(LOOKS_SURE - 1):
+        await worker.ends.look()
+    await writer.append([batch(1, 5, 1), batch(1, 6, 1)])
+    await worker.ends.look()
+    worker.engine.skip_to(1, 4)
+    for _ in range(LOOKS_SURE - 1):
+        await worker.ends.look()
+    with pytest.raises(SettingsError):
+        await worker.ends.look()
 
 
 async def test_the_worker_that_judges_hears_every_bridge_whoever_reads_its_partitions(shelf: KafkaShelf) -> None:
