@@ -11,11 +11,13 @@ from functools import lru_cache
 
 import msgspec
 
+from sensors.errors import MessageRejected
 from sensors.key import key_of
 
 MESSAGES_MAX = 500
 AGE_MS_MAX = 50
 TOPICS_CACHED = 200_000
+ORDINAL_MAX = 2**53
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -92,6 +94,17 @@ class JournaledBatch(_Sealed, array_like=True, frozen=True):
         """The ordinal that the next batch of the partition starts with."""
         return self.first + self.count
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its columns fit together, as those of every bridge do."""
+        count = self.count
+        return (
+            0 <= self.first <= ORDINAL_MAX
+            and len(self.received_at) == len(self.topic_keys) == 8 * count
+            and _fit(self.topics, self.topic_sizes, count) and _fit(self.text, self.sizes, count)
+            and all(0 <= index < count for index in self.redelivered)
+        )  # fmt: skip
+
 
 _topic_key = lru_cache(TOPICS_CACHED)(key_of)
 _encoder = msgspec.msgpack.Encoder()
@@ -115,13 +128,20 @@ def encode(batch: Batch) -> bytes:
 
 
 def journaled(record: bytes) -> JournaledBatch:
-    """What `encode` made, in columns; raises msgspec.MsgspecError on bytes that no bridge wrote."""
-    return _decoder.decode(record)
+    """What `encode` made, in columns; raises MessageRejected on bytes that no bridge wrote."""
+    try:
+        batch = _decoder.decode(record)
+        batch.topics.decode(errors="surrogatepass")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageRejected("bad_record", str(error)) from error
+    if not batch.is_whole:
+        raise MessageRejected("bad_record", "its columns do not fit together")
+    return batch
 
 
 def decode(record: bytes) -> Batch:
     """The inverse of `encode`, message by message; raises as `journaled` does."""
-    kept = _decoder.decode(record)
+    kept = journaled(record)
     topics = _cut(kept.topics, struct.unpack(f"<{kept.count}I", kept.topic_sizes))
     payloads = _cut(kept.text, struct.unpack(f"<{kept.count}I", kept.sizes))
     return Batch(
@@ -135,6 +155,11 @@ def decode(record: bytes) -> Batch:
 def topic_text(topic: bytes) -> str:
     """A topic as text, from what a record keeps of it."""
     return topic.decode(errors="surrogatepass")
+
+
+def _fit(text: bytes, sizes: bytes, count: int) -> bool:
+    """Whether `sizes` are those of so many texts with a newline between."""
+    return len(sizes) == 4 * count and sum(struct.unpack(f"<{count}I", sizes)) + max(count - 1, 0) == len(text)
 
 
 def _cut(text: bytes, sizes: Iterable[int]) -> list[bytes]:

@@ -26,6 +26,7 @@ Reason = Literal[
     "clock_not_set",  # observed before 2000: a device that does not know the time
     "unknown_event",  # an event type that the kind does not have
     "missing_data",  # an event without the data its type needs
+    "bad_record",  # a whole record of the journal that no bridge wrote: no message of the ledger
     "too_many_sources",  # a partition keeps up to 100,000 sources
     "too_late",  # its time is past the kind's lateness: kept and counted as such, not among the rejected
 ]

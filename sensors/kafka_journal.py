@@ -25,9 +25,9 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from sensors.batch import Batch, encode, journaled
+from sensors.batch import Batch, encode
 from sensors.errors import Overtaken, SettingsError, Unavailable
-from sensors.journal import Record
+from sensors.journal import Record, batches_of
 from sensors.kafka_topics import BYTES_MAX, RECORD_BATCH_MAX, RETENTION_MS, TIMEOUT_S, translated
 from sensors.kafka_topics import create_topics as create_topics
 
@@ -37,7 +37,7 @@ RECORDS_MAX = 16
 """Of one record batch, some 8,000 messages: only after an outage does an append have more for a partition."""
 
 TAIL = 64
-"""How many of a partition's last records are read to know its highest ordinal."""
+"""How many of a partition's last records are read to know its highest ordinal; those that no bridge wrote aside."""
 
 
 class _Waiting(NamedTuple):
@@ -297,7 +297,7 @@ class KafkaJournalReader:
         records: list[Record] = []
         while len(records) < wanted:
             found = await self._consumer.getmany(place, timeout_ms=1_000, max_records=wanted - len(records))
-            records += [Record(place.partition, record.offset, record.value) for record in found.get(place, [])]
+            records += [_record(record) for record in found.get(place, [])]
         self._position = (place.partition, records[-1].offset + 1)
         return records
 
@@ -313,21 +313,31 @@ class KafkaJournalReader:
         records: dict[int, Record] = {}
         while len(records) < len(waiting):
             for place, found in (await self._consumer.getmany(*waiting, timeout_ms=1_000)).items():
-                records.setdefault(place.partition, Record(place.partition, found[0].offset, found[0].value))
+                records.setdefault(place.partition, _record(found[0]))
         self._consumer.pause(*waiting)
         return records
 
 
+def _record(record: Any) -> Record:
+    """As the consumer gives it. One without a value is no bridge's: it is like an empty one."""
+    return Record(record.partition, record.offset, record.value or b"")
+
+
 async def _next_ordinal(reader: KafkaJournalReader, partition: int, end: int) -> int:
-    if end == 0:
-        return 0
-    tail = await reader.read(partition, max(0, end - TAIL), TAIL)
-    if not tail:
+    afters, start = list[int](), end
+    while start > 0 and len(afters) < TAIL:
+        first = max(0, start - TAIL)
+        records = [record for record in await reader.read(partition, first, start - first) if record.offset < start]
+        afters += [batch.after for batch in batches_of(records)]
+        if not records or records[0].offset > first:
+            break  # what was before has expired
+        start = first
+    if start > 0 and not afters:
         raise SettingsError(
             f"all records of partition {partition} have expired, and with them where its numbering stood: give the"
             " bridge and the workers a new topic (--topic) and the workers a new database"
         )
-    return max(journaled(record.batch).after for record in tail)
+    return max(afters, default=0)
 
 
 async def _kept(
@@ -344,7 +354,7 @@ async def _kept(
     records = await reader.read(partition, start, end - start) if 0 < end - start <= TAIL + len(mine) else []
     if not records or records[0].offset > start:
         raise Overtaken(f"partition {partition}: others have written from offset {start} to {end}")
-    others = [journaled(record.batch).after for record in records if record.batch not in ours]
+    others = [batch.after for batch in batches_of(record for record in records if record.batch not in ours)]
     if max(others, default=0) > first:
         raise Overtaken(f"partition {partition}: the next ordinal is {max(others)}, not {first}")
     return ours & {record.batch for record in records}

@@ -31,7 +31,8 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A message, or one reading of it, that could not be used. `ordinal` names the message within the partition.
+    """A message, or one reading of it, that could not be used. `ordinal` names the message within the partition;
+    of a record that no bridge wrote it is −1 minus its offset, and the payload its first 1,024 bytes.
 
     `part` is 0 for the whole message, else the number of the reading from 1; `payload` is cut at 65,536 bytes.
     """

@@ -17,8 +17,7 @@ late. Silence is by the looker's own clock, but for what was there before its fi
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sensors.batch import journaled
-from sensors.journal import Record
+from sensors.journal import Record, batches_of
 
 SILENT_MS = 10_000
 LATE_MS = 1_000
@@ -32,9 +31,9 @@ class Word(NamedTuple):
 
 
 def words(records: Mapping[int, Record]) -> dict[int, Word]:
-    """What the partitions' last records say."""
-    batches = {partition: journaled(record.batch) for partition, record in records.items()}
-    return {partition: Word(batch.bridge, batch.sealed_at) for partition, batch in batches.items()}
+    """What the partitions' last records say; one that no bridge wrote says nothing."""
+    found = {partition: batches_of([record]) for partition, record in records.items()}
+    return {partition: Word(one.bridge, one.sealed_at) for partition, batches in found.items() for one in batches}
 
 
 class Bridges:

@@ -195,7 +195,7 @@ class ClusterWorker:
     async def _observe(self, stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
-            record = Record(message.partition, message.offset, event.value)
+            record = Record(message.partition, message.offset, event.value or b"")
             if not await self.engine.observe(record, _acknowledging(event)):
                 await self._go_back(message.tp)
 

@@ -15,6 +15,7 @@ from sensors.batch import JournaledBatch, topic_text
 from sensors.decoders import cloudevents, senml
 from sensors.decoders.packs import PackDecoder
 from sensors.errors import MessageRejected
+from sensors.journal import Record
 from sensors.key import key_of
 from sensors.kind import Kind
 from sensors.payloads import Payloads
@@ -32,6 +33,7 @@ from streams.ticket import STEPS, Derived, TicketBook
 from streams.verdict import Readings
 
 PAYLOAD_KEPT_BYTES = 65_536
+RECORD_KEPT_BYTES = 1_024
 REJECTIONS_A_CHECKPOINT = 500
 """Kept of one second's rejections; the others are counted by their reason only: junk must fill neither disk nor memory,
 and one message can be rejected a thousand times, reading by reading."""
@@ -59,9 +61,9 @@ class Intake:
     """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
     What a beat leaves behind besides columns: `rejections`, and how often each of the `reasons` was given,
-    `readings_rejected`, `new_keys` (identities of events and of messages without a time, by kind), `gap` (ordinals that
-    never came), `bridges` (each bridge's last batch) and `overtaken` (when bridges were overtaken last, by their own
-    word).
+    `readings_rejected`, `new_keys` (identities of events and of messages without a time, by kind), `foreign` (records
+    that no bridge wrote: offset, why not, first bytes), `gap` (ordinals that never came), `bridges` (each bridge's last
+    batch) and `overtaken` (when bridges were overtaken last, by their own word).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Intake:
         self.readings_rejected = 0
         self._rejected: list[tuple[int, int, str, str]] = []
         self._arrived: set[tuple[int, int]] = set()
+        self.foreign: list[tuple[int, str, bytes]] = []
 
     def observe(self, offset: int, batch: JournaledBatch) -> None:
         """Take one journaled batch in. Messages whose ordinals have been taken before are passed over."""
@@ -110,6 +113,18 @@ class Intake:
             self.pending_bytes += len(batch.text)
         self.next_ordinal = max(self.next_ordinal, batch.after)
         self.sealed_at = max(self.sealed_at, batch.sealed_at)
+
+    def refuse(self, record: Record, rejected: MessageRejected) -> None:
+        """Take a record in that no bridge wrote."""
+        self.foreign.append((record.offset, rejected.detail, record.batch[:RECORD_KEPT_BYTES]))
+
+    def refused(self, now: int) -> list[Rejection]:
+        """Such records as rejections of the beat at `now`: they have no ordinals, so theirs count down from −1 with the
+        offset."""
+        return [
+            Rejection(self._number, -1 - offset, 0, now, "", "bad_record", f"journal record {offset}: {detail}", begin)
+            for offset, detail, begin in self.foreign
+        ]
 
     def take(self) -> Taken:
         """Decode everything held."""

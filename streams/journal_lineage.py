@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from sensors import batch as batches
 from sensors.errors import IocError
-from sensors.journal import JournalReader, Record
+from sensors.journal import JournalReader, Record, batches_of
 from sensors.kafka_journal import TAIL
 from sensors.url_journal import open_reader
 from streams.beat import Value
@@ -164,11 +163,11 @@ class Lineages:
     async def _too_late(self, reader: JournalReader, stretch: Stretch, records: list[Record]) -> frozenset[int]:
         # The last record need not have the highest ordinal: an old bridge's may stand there (sensors.kafka_journal).
         tail = await reader.read(stretch.partition, max(0, stretch.last + 1 - TAIL), TAIL)
-        afters = [batches.journaled(record.batch).after for record in tail if record.offset <= stretch.last]
-        if not records or not afters:
+        afters = [batch.after for batch in batches_of(record for record in tail if record.offset <= stretch.last)]
+        firsts = [batch.first for batch in batches_of(records)]
+        if not firsts or not afters:
             return frozenset()
-        first = batches.journaled(records[0].batch).first
-        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, first, max(afters))
+        return await asyncio.to_thread(self._store.too_late_ordinals, stretch.partition, firsts[0], max(afters))
 
 
 def _take_all(lineage: Lineage, records: list[Record]) -> None:
@@ -191,7 +190,8 @@ async def _offset_at(reader: JournalReader, partition: int, time: int, before: i
     while low < high:
         middle = (low + high) // 2
         found = await reader.read(partition, middle, 1)
-        if not found or found[0].offset >= high or batches.journaled(found[0].batch).sealed_at >= time:
+        # One that no bridge wrote tells no time: then rather too much is read.
+        if not found or found[0].offset >= high or all(one.sealed_at >= time for one in batches_of(found)):
             high = middle
         else:
             low = found[0].offset + 1

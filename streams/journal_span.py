@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from sensors.batch import journaled
-from sensors.journal import JournalReader, Record
+from sensors.journal import JournalReader, Record, batches_of
 
 RECORDS_A_READ = 200
 """Some 200 kB each at the bridge's usual batches, 2 MiB at most."""
@@ -15,7 +14,8 @@ async def begin_at(journal: JournalReader, part: int, end: int, wanted: int) -> 
     while high - low > 1:
         middle = (low + high) // 2
         found: list[Record] = await journal.read(part, middle, 1)
-        if found and found[0].offset < high and journaled(found[0].batch).sealed_at <= wanted:
+        # One that no bridge wrote tells no time: then rather too much is read.
+        if found and found[0].offset < high and any(one.sealed_at <= wanted for one in batches_of(found)):
             low = found[0].offset
         else:
             high = middle
@@ -27,13 +27,14 @@ async def runs(journal: JournalReader, part: int, begin: int, end: int) -> Async
 
     That is 0 from the very first record on, and later where retention has dropped some, before or meanwhile.
     """
-    offset, known_from = begin, 0
+    offset, known_from, is_cut = begin, 0, False
     while offset < end:
         found = await journal.read(part, offset, min(RECORDS_A_READ, end - offset))
         records = [record for record in found if record.offset < end]
         if not records:
             break
-        if records[0].offset > 0 and (offset == begin or records[0].offset > offset):
-            known_from = journaled(records[0].batch).sealed_at
+        is_cut = is_cut or (records[0].offset > 0 and (offset == begin or records[0].offset > offset))
+        if is_cut and (batches := batches_of(records)):
+            known_from, is_cut = batches[0].sealed_at, False
         offset = records[-1].offset + 1
         yield records, known_from

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from sensors.batch import journaled
 from sensors.errors import IocError, SettingsError, Unavailable
+from sensors.journal import batches_of
 from sensors.kafka_journal import TAIL, KafkaJournalReader
 from streams.bridge import Bridges, words
 from streams.fault import What
@@ -120,7 +120,7 @@ class KafkaEnds:
             first = max(offset, self._looked.get(partition, 0), end - TAIL)
             if first < end:
                 records = await reader.read(partition, first, end - first)
-                afters = [journaled(record.batch).after for record in records]
+                afters = [batch.after for batch in batches_of(records)]
                 self.ordinals[partition] = max([self.ordinals.get(partition, 0), *afters])
                 self._looked[partition] = end
 

@@ -88,9 +88,13 @@ class Lineage:
         self._linkage.begin()
 
     def take(self, record: Record) -> None:
-        """Judge the messages of one record; those of other kinds and units are passed over undecoded."""
-        batch = batches.decode(record.batch)
+        """Judge the messages of one record; those of other kinds and units are passed over undecoded, and so is a
+        record that no bridge wrote."""
         self.records += 1
+        try:
+            batch = batches.decode(record.batch)
+        except MessageRejected:
+            return
         self.messages += len(batch.topics)
         skip = max(0, self._next_ordinal - batch.first)
         self._next_ordinal = max(self._next_ordinal, batch.after)

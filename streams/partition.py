@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from sensors.batch import JournaledBatch, journaled
+from sensors.errors import MessageRejected
 from sensors.journal import Record
 from streams.alert import Alert, AlertStep, Command
 from streams.alert_life import AlertBook
@@ -161,8 +162,8 @@ class Partition:
 
     @property
     def pending(self) -> int:
-        """Messages taken in since the last beat."""
-        return self._intake.pending
+        """Messages taken in since the last beat, and records that no bridge wrote."""
+        return self._intake.pending + len(self._intake.foreign)
 
     @property
     def pending_bytes(self) -> int:
@@ -183,10 +184,18 @@ class Partition:
         return list(self._newest.values())
 
     def observe(self, record: Record) -> None:
-        """Take one journal record in; records before the checkpoint are passed over."""
+        """Take one journal record in; records before the checkpoint are passed over.
+
+        One that no bridge wrote is a rejection, and no message of the ledger: no bridge has numbered it.
+        """
         if record.offset < self.offset:
             return
-        self._intake.observe(record.offset, journaled(record.batch))
+        try:
+            batch = journaled(record.batch)
+        except MessageRejected as rejected:
+            self._intake.refuse(record, rejected)
+        else:
+            self._intake.observe(record.offset, batch)
         self.offset = record.offset + 1
 
     def command(self, command: Command, now: int) -> None:
@@ -247,6 +256,8 @@ class Partition:
     def _settle(self, now: int, beat: Beat) -> None:
         intake = self._intake
         self._ledger.totals.received += intake.gap
+        refused = intake.refused(now)
+        self._keep_rejections(refused, Counter(rejection.reason for rejection in refused))
         if not intake.pending:
             return
         taken = intake.take()
@@ -261,9 +272,12 @@ class Partition:
         self._received_to = int(taken.received_at[-1])
         self._ledger.totals.readings_rejected += intake.readings_rejected
         self._ledger.count(taken.kind, taken.received_at, taken.outcome)
-        self._rejections = [*self._rejections, *intake.rejections()][-REJECTIONS_A_CHECKPOINT:]
-        self._reasons.update(intake.reasons)
+        self._keep_rejections(intake.rejections(), intake.reasons)
         self._numbered = self._sources.numbering.totals()
+
+    def _keep_rejections(self, rejections: list[Rejection], reasons: Counter[str]) -> None:
+        self._rejections = [*self._rejections, *rejections][-REJECTIONS_A_CHECKPOINT:]
+        self._reasons.update(reasons)
 
     def _judge(self, taken: Taken, new_keys: dict[int, Keys], now: int, beat: Beat) -> None:
         """Decide on the readings, and fold those that count."""

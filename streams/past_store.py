@@ -83,9 +83,8 @@ class PastStore:
 
     def rejections(self, limit: int) -> list[Rejection]:
         """As `SqlStore`; those before the state was kept as far as they still are."""
-        settled = {number: begun.ordinal for number, begun in self._own.begun.items()}
         before = self._centre.rejections(limit, self._moment())
-        found = [row for row in before if row.ordinal < settled[row.partition]] + self._own.rejections(limit)
+        found = [row for row in before if self._own.begun[row.partition].has(row)] + self._own.rejections(limit)
         return sorted(found, key=lambda row: (-row.at, row.partition, -row.ordinal))[:limit]
 
     def rejection_reasons(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from streams.beat import Rejection
 from streams.checkpoint import ROLL_UP, Checkpoint, Partial, Recovered
 from streams.partial import unpack_share
 from streams.sql_store import SqlStore
@@ -15,10 +16,16 @@ from streams.sql_tables import CheckpointTable, ReasonTable, ValueTable, table_o
 
 
 class Begun(NamedTuple):
-    """What a partition began with here: a state as of `at` (ms UTC), in which `ordinal` messages were settled."""
+    """What a partition began with here: a state as of `at` (ms UTC), in which `ordinal` messages were settled, out of
+    the records before `offset`."""
 
     at: int
     ordinal: int
+    offset: int
+
+    def has(self, rejected: Rejection) -> bool:
+        """Whether the state had it: by its record, where that has no ordinals."""
+        return rejected.ordinal < self.ordinal if rejected.ordinal >= 0 else -1 - rejected.ordinal < self.offset
 
 
 class SnapshotStore(SqlStore):
@@ -31,7 +38,7 @@ class SnapshotStore(SqlStore):
         super().__init__("sqlite://")
         self._turn = threading.RLock()
         self._states = dict(states)
-        self.begun = {number: Begun(state.at, state.ordinal) for number, state in states.items()}
+        self.begun = {number: Begun(state.at, state.ordinal, state.offset) for number, state in states.items()}
         self.migrate()
         shares = _shares(states)
         # What it had heard by its own moment, beyond these, a replay tells it.

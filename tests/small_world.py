@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,6 +140,20 @@ class Feed:
         self.records.append(record)
         self.ordinal = batch.after
         self.partition.observe(record)
+
+
+FOREIGN = (b"", b"garbage", b"\x90", b'{"speed": 40}', b"\xff" * 2_000, b"\x91" * 5_000)
+"""Records that no bridge wrote."""
+
+
+def write_foreign(journal: Path, partition: int, record: bytes, sealed_at: int = NOON) -> None:
+    """Have somebody else write a record to a SQLite journal."""
+    with closing(sqlite3.connect(journal, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        advance = "UPDATE tail SET next_offset = next_offset + 1 WHERE partition = ? RETURNING next_offset - 1"
+        ((offset,),) = database.execute(advance, (partition,)).fetchall()
+        database.execute("INSERT INTO record VALUES (?, 0, 0, ?, ?)", (partition << 40 | offset, sealed_at, record))
+        database.execute("COMMIT")
 
 
 def kept_moments(store: SqlStore, partitions: Sequence[int]) -> list[int]:

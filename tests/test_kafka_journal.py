@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from journal_shelf import PARTITIONS, KafkaShelf, batch, payloads, taken
 from servers import Server, free_port, running, start_kafka
 
-from sensors.batch import Batch
+from sensors.batch import Batch, decode
 from sensors.errors import Overtaken, SettingsError, Unavailable
-from sensors.journal import JournalWriter
+from sensors.journal import JournalWriter, batches_of
 from sensors.kafka_journal import RECORDS_MAX, TAIL, KafkaJournalReader, KafkaJournalWriter
 from sensors.kafka_topics import BYTES_MAX, create_topics, translated
 
@@ -118,6 +119,24 @@ async def test_kafka_knows_the_highest_ordinal_behind_three_stale_writers_and_ne
             await writer.append([batch(0, n, b"s") for n in range(100)])
     assert (await reader.ends())[0] == 1 + 3 * RECORDS_MAX < TAIL
     assert (await (await kafka.writer()).next_ordinals())[0] == 400
+
+
+@pytest.mark.long
+async def test_kafka_knows_the_highest_ordinal_behind_any_number_of_records_that_no_bridge_wrote(
+    kafka: KafkaShelf,
+) -> None:
+    writer, reader = await kafka.writer(), await kafka.reader()
+    await writer.append([batch(0, 0, b"a", b"b")])
+    stranger = AIOKafkaProducer(bootstrap_servers=kafka.servers)
+    await stranger.start()
+    for number in range(TAIL + 1):
+        for partition in (0, 1):
+            await stranger.send(kafka.topic, None if number % 2 else b"garbage", partition=partition)
+    await stranger.stop()
+    assert await writer.next_ordinals() == {0: 2, 1: 0, 2: 0}
+    await writer.append([batch(0, 2, b"c")])
+    records = [record for record in await reader.read(0, 0, 1_000) if batches_of([record])]
+    assert [decode(record.batch).payloads for record in records] == [[b"a", b"b"], [b"c"]]
 
 
 @pytest.mark.long

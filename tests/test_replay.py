@@ -9,7 +9,7 @@ import anyio
 import msgspec
 import pytest
 import sqlalchemy as sa
-from small_world import NOON, A, B, catalogue, cloudevent, kept_moments, senml
+from small_world import NOON, A, B, catalogue, cloudevent, kept_moments, senml, write_foreign
 from told import Message, take_in
 
 from sensors.broker_refusal import Refusal
@@ -130,6 +130,8 @@ async def lived(folder: Path, minutes: int, begun: int = NOON, held_up: Containe
         while told and told[0].received_at <= now:
             take_in(packer, told.pop(0))
         await journal.append(packer.seal(now))
+        if beat % 400 == 7:
+            write_foreign(folder / "journal.sqlite", beat % PARTITIONS, b"no bridge's", now)
         for number in range(PARTITIONS):
             for record in await journal.read(number, engine.offset(number), 100):
                 await engine.observe(record)

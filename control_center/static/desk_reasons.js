@@ -18,6 +18,7 @@ const REASONS = {
   clock_not_set: ["Đồng hồ chưa đặt", "Clock not set"],
   unknown_event: ["Sự kiện không có", "No such event"],
   missing_data: ["Thiếu dữ liệu", "Data missing"],
+  bad_record: ["Bản ghi nhật ký lạ", "No bridge's journal record"],
   too_many_sources: ["Quá nhiều nguồn", "Too many sources"],
   too_late: ["Quá muộn", "Too late"],
 };
