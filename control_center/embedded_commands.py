@@ -4,10 +4,14 @@ Nothing heavy is imported before the children are started: they read their modul
 """
 
 import asyncio
+import contextlib
+import fcntl
+import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +54,28 @@ def _make(data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as reason:
         raise SettingsError(f"--data {data}: {reason.strerror}") from reason
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """Nobody else's `ioc up` in this folder, which would number the same messages a second time.
+
+    The kernel lets go of the lock when the process ends, however it does; children do not inherit it. Raises
+    SettingsError while another has it, and OSError.
+    """
+    with os.fdopen(os.open(DataFolder(data).lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as reason:
+            holder = lock.read().decode(errors="replace").strip() or "?"
+            raise SettingsError(
+                f"--data {data}: đang được một `ioc up` khác dùng / another `ioc up` (pid {holder}) uses this folder: "
+                "stop it, or choose another --data"
+            ) from reason
+        # As long as the last one's, so that a full disk has room for it; without it, only the words are poorer.
+        with contextlib.suppress(OSError):
+            lock.write(b"%10d\n" % os.getpid())
+        yield
 
 
 def _children(
@@ -179,11 +205,13 @@ def up(
     """Cả trung tâm trên một máy / the whole centre on one machine: broker, bridge, engine, wall, simulated city."""
     folder = data or default_data()
     try:
-        _check_port(port, "--port")
-        if mqtt is None:
-            _check_port(mqtt_port, "--mqtt-port")
         _make(folder)
-        asyncio.run(_Centre(folder, port, mqtt_port, mqtt, simulate).run())
+        # Before the ports: who is told of those only would choose others, for the same folder.
+        with _alone_in(folder):
+            _check_port(port, "--port")
+            if mqtt is None:
+                _check_port(mqtt_port, "--mqtt-port")
+            asyncio.run(_Centre(folder, port, mqtt_port, mqtt, simulate).run())
     except SettingsError as reason:
         console.print(f"[red]{reason}[/]", highlight=False)
         raise typer.Exit(2) from reason

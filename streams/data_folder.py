@@ -19,6 +19,11 @@ class DataFolder:
     path: Path
 
     @property
+    def lock(self) -> Path:
+        """The file that the one `ioc up` of the folder has locked; its process id is in it."""
+        return self.path / "up.lock"
+
+    @property
     def journal(self) -> Path:
         """The journal's file."""
         return self.path / "journal.sqlite"

@@ -238,6 +238,18 @@ def test_a_port_that_is_taken_is_refused_with_the_options_name(tmp_path: Path) -
     assert f"--mqtt-port {port}" in mqtt.stdout
 
 
+def test_a_second_ioc_up_on_a_running_ones_folder_is_refused_and_starts_once_that_was_killed(centre: Centre) -> None:
+    ports = ["--port", str(free_port()), "--mqtt-port", str(free_port())]
+    refused = run("up", "--data", str(centre.data), *ports)
+    assert refused.returncode == 2
+    told = " ".join(refused.stdout.split())
+    assert f"--data {centre.data}" in told
+    assert f"(pid {centre.process.pid})" in told
+    centre.kill()
+    centre.start()
+    centre.ready()
+
+
 def test_wrong_use_exits_with_2_findings_with_1_success_with_0(tmp_path: Path) -> None:
     assert run("check").returncode == 0
     (tmp_path / "kpis").mkdir()
