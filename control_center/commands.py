@@ -12,6 +12,7 @@ from control_center import argon2_accounts
 from control_center.account import ROLES, name_fault, password_fault
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
+from control_center.listening_port import PortOption, check_port
 from control_center.sql_accounts import SqlAccounts
 from control_center.toml_walls import load_walls
 from control_center.wall import FONT_REM, arc_minutes, layout_of
@@ -39,14 +40,15 @@ def gateway(
     database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL.")],
     redis: Annotated[str, typer.Option("--redis", envvar="IOC_REDIS", help="Redis URL of the live store.")],
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
-    partitions: Annotated[int, typer.Option("--partitions", help="Ready only when so many report.")] = 0,
+    port: PortOption = 8080,
+    partitions: Annotated[int, typer.Option("--partitions", min=0, help="Ready only when so many report.")] = 0,
     journal: Annotated[
         str, typer.Option("--journal", envvar="IOC_JOURNAL", help="kafka://host:port[,…], to explain numbers from.")
     ] = "",
     definitions: OverlayOption = None,
 ) -> None:
     """Cổng của cụm / one gateway of the cluster: pages, API and live channel. IOC_WALL_TOKEN(_FILE) is read."""
+    check_port(host, port)
     settings = GatewaySettings(
         host=host, port=port, overlay=definitions, partitions=partitions, wall_token=wall_token(), journal=journal
     )

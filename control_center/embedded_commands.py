@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +16,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from control_center.broker_watch import BROKER, room_on, watch_broker
 from control_center.embedded_settings import FIRST_OPERATOR, HOST, PARTITIONS
+from control_center.listening_port import PORT_MAX, PortOption, check_port
 from control_center.process_supervisor import Child, Supervisor, port_answers
 from sensors import nats_broker
 from sensors.disk_room import DiskGauge, limits_of, room_of
@@ -34,24 +35,25 @@ FRUGAL = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_T
 
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder. Default: your user data directory.")]
-PortOption = Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")]
 
 
-def _check_port(port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as reason:
-            raise SettingsError(
-                f"{option} {port}: cổng đang được dùng, hãy chọn cổng khác / the port is taken "
-                f"({reason.strerror}); choose another with {option}"
-            ) from reason
+def _check(port: int, mqtt_port: int, mqtt: str | None) -> None:
+    """Raises SettingsError for what would make a child end again and again."""
+    if mqtt is not None:
+        from sensors.mqtt_bridge import MqttAddress
+
+        MqttAddress.parse(mqtt)
+    elif port == mqtt_port:
+        raise SettingsError(f"--port {port} --mqtt-port {mqtt_port}: cần hai cổng / two ports are needed")
 
 
 def _make(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (FileExistsError, NotADirectoryError) as reason:
+        raise SettingsError(
+            f"--data {data}: có tệp ở chỗ cần thư mục / there is a file where a folder is expected"
+        ) from reason
     except OSError as reason:
         raise SettingsError(f"--data {data}: {reason.strerror}") from reason
 
@@ -172,7 +174,7 @@ class _Centre:
                 watch.result()
 
     def _say_opening(self, password: str | None) -> None:
-        console.print(f"Dữ liệu / data: {self._data}", highlight=False)
+        console.print(f"Dữ liệu / data: {escape(str(self._data))}", highlight=False)
         if password is not None:
             console.print(
                 f"Tài khoản trực ban đầu tiên / first operator: [bold]{FIRST_OPERATOR}[/]  "
@@ -198,25 +200,28 @@ class _Centre:
 def up(
     data: DataOption = None,
     port: PortOption = 8080,
-    mqtt_port: Annotated[int, typer.Option("--mqtt-port", help="Port of the embedded MQTT broker.")] = 1883,
+    mqtt_port: Annotated[
+        int, typer.Option("--mqtt-port", min=1, max=PORT_MAX, help="Port of the embedded MQTT broker.")
+    ] = 1883,
     mqtt: Annotated[str | None, typer.Option("--mqtt", help="Use the city's own broker: mqtt://host:port.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Run a simulated city beside it.")] = True,
 ) -> None:
     """Cả trung tâm trên một máy / the whole centre on one machine: broker, bridge, engine, wall, simulated city."""
     folder = data or default_data()
     try:
+        _check(port, mqtt_port, mqtt)
         _make(folder)
         # Before the ports: who is told of those only would choose others, for the same folder.
         with _alone_in(folder):
-            _check_port(port, "--port")
+            check_port(HOST, port)
             if mqtt is None:
-                _check_port(mqtt_port, "--mqtt-port")
+                check_port(HOST, mqtt_port, "--mqtt-port")
             asyncio.run(_Centre(folder, port, mqtt_port, mqtt, simulate).run())
     except SettingsError as reason:
-        console.print(f"[red]{reason}[/]", highlight=False)
+        console.print(f"[red]{escape(str(reason))}[/]", highlight=False)
         raise typer.Exit(2) from reason
     except (Unavailable, OSError) as reason:
         free = _free_mb(folder)
         why = f"chưa mở được, đĩa còn {free} MB / cannot be opened now, {free} MB left on its disk"
-        console.print(f"[red]--data {folder}: {why}: {reason}[/]", highlight=False)
+        console.print(f"[red]{escape(f'--data {folder}: {why}: {reason}')}[/]", highlight=False)
         raise typer.Exit(1) from reason

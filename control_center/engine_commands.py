@@ -7,6 +7,7 @@ import typer
 
 from control_center.embedded_engine import run_engine
 from control_center.embedded_settings import HOST, EngineSettings
+from control_center.listening_port import PortOption
 from streams.data_folder import DataFolder
 
 app = typer.Typer()
@@ -15,7 +16,7 @@ app = typer.Typer()
 @app.command(hidden=True)
 def engine(
     data: Annotated[Path, typer.Option("--data")],
-    port: Annotated[int, typer.Option("--port", help="Port of pages, API and live channel.")] = 8080,
+    port: PortOption = 8080,
     broker_log: Annotated[Path | None, typer.Option("--broker-log")] = None,
     mqtt: Annotated[str, typer.Option("--mqtt")] = "",
 ) -> None:

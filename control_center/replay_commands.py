@@ -16,6 +16,7 @@ from rich.progress import Progress
 from control_center.embedded_settings import HOST, PARTITIONS
 from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, ReplaySpan, build_gateway, gateway_config
+from control_center.listening_port import PORT_MAX, check_port
 from sensors.errors import SettingsError, Unavailable
 from sensors.url_journal import check_journal, open_reader
 from streams.catalogue import compile_catalogue
@@ -41,14 +42,16 @@ def replay(
     end: Annotated[str, typer.Argument(metavar="TO", help="The same; at most as long ago as the journal keeps.")],
     speed: Annotated[float, typer.Option("--speed", min=0.1, max=1000, help="Times as fast as it was.")] = 30.0,
     data: DataOption = None,
-    port: Annotated[int, typer.Option("--port", help="Port of the replay's own wall.")] = 8081,
+    port: Annotated[int, typer.Option("--port", min=1, max=PORT_MAX, help="Port of the replay's own wall.")] = 8081,
     journal: Annotated[
         str, typer.Option("--journal", envvar="IOC_JOURNAL", help="A cluster's: kafka://host:port[,host:port]")
     ] = "",
     database: Annotated[
         str, typer.Option("--database", envvar="IOC_DATABASE", help="A cluster's: database URL (PostgreSQL).")
     ] = "",
-    partitions: Annotated[int, typer.Option("--partitions", help="Partitions of a cluster's journal.")] = 8,
+    partitions: Annotated[
+        int, typer.Option("--partitions", min=1, max=1024, help="Partitions of a cluster's journal.")
+    ] = 8,
     definitions: OverlayOption = None,
 ) -> None:
     """Phát lại một khoảng đã qua trên màn hình riêng / show a past period on a wall of its own; live is untouched.
@@ -58,6 +61,7 @@ def replay(
     """
     import uvloop
 
+    check_port(HOST, port)
     records = records_of(data, database, journal, definitions)
     if records.are_embedded:
         partitions = PARTITIONS

@@ -44,7 +44,7 @@ def worker(
     kafka: Annotated[str, typer.Option("--kafka", envvar="IOC_KAFKA", help="Kafka servers, host:port[,…].")],
     database: Annotated[str, typer.Option("--database", envvar="IOC_DATABASE", help="Database URL (PostgreSQL).")],
     redis: Annotated[str, typer.Option("--redis", envvar="IOC_REDIS", help="Redis URL of the live store.")],
-    partitions: Annotated[int, typer.Option("--partitions", help="Partitions of the journal.")] = 8,
+    partitions: Annotated[int, typer.Option("--partitions", min=1, max=1024, help="Partitions of the journal.")] = 8,
     mqtt: Annotated[
         str, typer.Option("--mqtt", envvar="IOC_MQTT", help="The bridge's MQTT broker, to be probed; nothing is read.")
     ] = "",

@@ -35,6 +35,30 @@ def test_an_unknown_command_is_refused_with_words() -> None:
     assert "mystery" in result.output
 
 
+WORKER = ["worker", "--kafka", "one:9092", "--database", "sqlite://", "--redis", "redis://one"]
+GATEWAY = ["gateway", "--database", "sqlite://", "--redis", "redis://one"]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (["up"], "--port", "99999"),
+        (["up"], "--port", "-1"),
+        (["up"], "--mqtt-port", "99999"),
+        (["replay", "2026-11-24", "2026-11-25"], "--port", "99999"),
+        (GATEWAY, "--port", "99999"),
+        (GATEWAY, "--partitions", "-1"),
+        (WORKER, "--partitions", "-3"),
+    ],
+)
+def test_a_number_that_no_option_can_have_is_refused_with_the_options_name(
+    command: list[str], option: str, value: str
+) -> None:
+    result = CliRunner().invoke(assembled(command[0]), [*command, option, value])
+    assert result.exit_code == 2, result.output
+    assert f"'{option}'" in result.output
+
+
 @pytest.mark.parametrize(("command", "unneeded"), [("bridge", ("fastapi", "faust", "sqlalchemy")), ("up", ("faust",))])
 def test_a_command_starts_without_what_only_others_need(command: str, unneeded: tuple[str, ...]) -> None:
     told = f"import sys; from control_center.console import assembled; assembled({command!r}); print(*sys.modules)"

@@ -223,19 +223,49 @@ def test_settings_that_the_engine_would_stumble_over_are_refused_before_anything
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "control_center.console", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "300"})
 
 
-def test_a_port_that_is_taken_is_refused_with_the_options_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["up", "--data", "{data}", "--mqtt-port", "{free}"], "--port"),
+        (["up", "--data", "{data}", "--port", "{free}"], "--mqtt-port"),
+        (["gateway", "--database", "sqlite://", "--redis", "redis://127.0.0.1:1"], "--port"),
+        (["replay", "2026-11-24", "2026-11-25", "--database", "sqlite://", "--journal", "kafka://one:1"], "--port"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_refused_with_the_options_name(
+    tmp_path: Path, command: list[str], option: str
+) -> None:
+    command = [word.format(data=tmp_path / "data", free=free_port()) for word in command]
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = str(holder.getsockname()[1])
-        web = run("up", "--data", str(tmp_path), "--port", port, "--mqtt-port", str(free_port()))
-        mqtt = run("up", "--data", str(tmp_path), "--port", str(free_port()), "--mqtt-port", port)
-    assert web.returncode == mqtt.returncode == 2
-    assert f"--port {port}" in web.stdout
-    assert f"--mqtt-port {port}" in mqtt.stdout
+        taken = run(*command, option, port)
+    assert (taken.returncode, f"{option} {port}" in taken.stdout + taken.stderr) == (2, True)
+    assert "http://" not in taken.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--port", "{free}", "--mqtt-port", "{free}"], "two ports are needed"),
+        (["--mqtt", "blah"], "--mqtt blah: cần / expected mqtt://host:port"),
+        (["--data", "{file}"], "a file where a folder is expected"),
+        (["--data", "{file}/[/red]"], "/[/red]: có tệp"),
+    ],
+)
+def test_what_up_cannot_work_with_is_refused_in_words_before_a_child_is_started(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
+    (tmp_path / "file").touch()
+    words = {"free": free_port(), "file": tmp_path / "file"}
+    ports = ["--port", str(free_port()), "--mqtt-port", str(free_port())]
+    refused = run("up", "--data", str(tmp_path / "data"), *ports, *(word.format(**words) for word in options))
+    assert (refused.returncode, told in " ".join(refused.stdout.split())) == (2, True), refused.stdout
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_second_ioc_up_on_a_running_ones_folder_is_refused_and_starts_once_that_was_killed(centre: Centre) -> None:
