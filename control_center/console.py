@@ -16,7 +16,7 @@ import typer
 
 from control_center.forgiving_stream import ForgivingStream
 from control_center.process_supervisor import WARMING_UP
-from sensors.errors import DefinitionError, SettingsError
+from sensors.errors import DefinitionError, SettingsError, Unavailable
 
 INTERRUPTED = 128 + signal.SIGINT
 HELP = """Bộ xử lý sự kiện của trung tâm điều hành / the event processor of a smart-city operations centre.
@@ -55,7 +55,8 @@ def _of_several() -> None:
 
 
 def main() -> None:
-    """Exit code 0 for success, 1 for a finding, 2 for wrong use or settings, 130 where Ctrl-C came before it began."""
+    """Exit code 0 for success, 1 for a finding, 2 for wrong use, settings or definitions and for what cannot be read,
+    130 where Ctrl-C came before it began."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -73,7 +74,10 @@ def main() -> None:
     except DefinitionError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)
+    except Unavailable as error:
+        print(f"không đọc được / cannot be read: {error}", file=sys.stderr)
+        sys.exit(2)
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

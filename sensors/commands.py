@@ -39,6 +39,10 @@ def bridge(
     if protocol not in (3, 5):
         raise SettingsError(f"--protocol {protocol}: 3 hoặc / or 5")
     name = client_id or f"ioc-bridge-{number}-{count}"
+    if not name.isprintable() or set(name) & set("+#"):  # it becomes a level of a topic
+        raise SettingsError(
+            f"--client-id {name!r}: không có / without + # và ký tự điều khiển / and control characters"
+        )
     uvloop.run(_run(MqttAddress.parse(mqtt), journal, partitions, number, count, name, protocol))
 
 

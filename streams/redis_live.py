@@ -20,7 +20,7 @@ from typing import Any, cast
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from sensors.errors import Unavailable
+from sensors.errors import SettingsError, Unavailable
 from streams.asyncio_signal import Signal, happened
 from streams.live import Delta
 from streams.sync import TOMBSTONES_MAX
@@ -88,13 +88,16 @@ return {epoch, seq, 0, flat}
 
 
 class RedisLive:
-    """`streams.live.LiveStore` on Redis 6.2 or newer, or Valkey. Connects when first used, and again after a loss."""
+    """`streams.live.LiveStore` on Redis 6.2 or newer, or Valkey. Connects when first used, and again after a loss.
+
+    Raises SettingsError for a URL that is none.
+    """
 
     def __init__(self, url: str, prefix: str = PREFIX, tombstones_max: int = TOMBSTONES_MAX) -> None:
         # A name for the numbering, used only if the server has none yet.
         self._nonce = secrets.token_hex(8)
         self._tombstones_max = tombstones_max
-        self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2)
+        self._redis = _client(url)
         self._keys = [f"{prefix}:{part}" for part in ("values", "order", "gone", "meta")]
         self._channel = f"{prefix}:wake"
         self._publish = self._redis.register_script(_PUBLISH)
@@ -201,6 +204,14 @@ class RedisLive:
             # Who waits is woken, looks, and meets the error itself.
             self._news.raise_()
             self._calls.raise_()
+
+
+def _client(url: str) -> redis.Redis:
+    try:
+        return redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2)
+    except ValueError as error:
+        # The URL itself is not told: a password may be in it.
+        raise SettingsError("--redis: cần / expected redis://host:port (rediss:// for TLS)") from error
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ SQLite (embedded) and PostgreSQL (cluster) by the same statements; what the driv
 Unavailable.
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import StaticPool
 from sqlmodel import SQLModel
 
-from sensors.errors import Unavailable
+from sensors.errors import SettingsError, Unavailable
 from sensors.sqlite_wal import set_wal
 from streams.sql_tables import table_of
 
@@ -27,12 +28,17 @@ WAIT_S = 5.0
 UNDEFINED_TABLE = "42P01"
 """PostgreSQL's SQLSTATE."""
 
+NO_TABLES = "chưa có bảng, tiến trình xử lý đầu tiên sẽ tạo / no such table yet: the first worker makes them all"
+
 Row = Mapping[str, Any]
 Table = type[SQLModel]
 
 
 class SqlDatabase:
-    """One database by its URL: `sqlite:///path`, `sqlite://` (in memory) or `postgresql+psycopg://…`."""
+    """One database by its URL: `sqlite:///path`, `sqlite://` (in memory) or `postgresql+psycopg://…`.
+
+    Raises SettingsError for what is none.
+    """
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -120,10 +126,13 @@ def answering(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.InterfaceError, PoolTimeout) as error:
-        raise Unavailable(f"{engine.url.render_as_string()}: {_short(error)}") from error
+        why = NO_TABLES if "no such table" in str(error) else _short(error)
+        raise Unavailable(f"{engine.url.render_as_string()}: {why}") from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE:
-            why = "chưa có bảng, tiến trình xử lý đầu tiên sẽ tạo / no tables yet: the first worker makes them"
+            raise Unavailable(f"{engine.url.render_as_string()}: {NO_TABLES}") from error
+        if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+            why = "không phải cơ sở dữ liệu / is not a database"
             raise Unavailable(f"{engine.url.render_as_string()}: {why}") from error
         if error.connection_invalidated:
             raise Unavailable(f"{engine.url.render_as_string()}: {_short(error)}") from error
@@ -135,6 +144,16 @@ def _short(error: SQLAlchemyError) -> str:
 
 
 def _engine(url: str) -> Engine:
+    try:
+        return _made_engine(url)
+    except (sa.exc.ArgumentError, ImportError, ValueError) as error:
+        # The URL itself is not told: a password may be in it.
+        raise SettingsError(
+            "--database: cần / expected postgresql+psycopg://user@host/name or sqlite:///PATH"
+        ) from error
+
+
+def _made_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         options = {"connect_timeout": int(WAIT_S), "application_name": "ioc"}
         return sa.create_engine(url, pool_pre_ping=True, pool_timeout=WAIT_S, connect_args=options)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import RedisServer
 
-from sensors.errors import Unavailable
+from sensors.errors import SettingsError, Unavailable
 from streams.live import Delta, LiveStore
 from streams.memory_live import MemoryLive
 from streams.redis_live import RedisLive
@@ -203,3 +203,10 @@ async def test_a_writer_learns_once_that_redis_has_lost_what_it_was_told(redis_s
     assert not store.renewed()
     assert (await store.since("", 0)).changes == {"k:b@22": b"1"}
     await store.close()
+
+
+@pytest.mark.parametrize("url", ["blah", "http://:secret@host", "redis://:secret@host:port"])
+def test_what_is_no_url_of_redis_is_refused_with_the_options_name(url: str) -> None:
+    with pytest.raises(SettingsError, match="--redis: ") as error:
+        RedisLive(url)
+    assert "secret" not in str(error.value)

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from control_center.sql_accounts import SqlAccounts
 from sensors.broker_refusal import Refusal
-from sensors.errors import Unavailable
+from sensors.errors import SettingsError, Unavailable
 from streams.alert import Alert, AlertStep, Command
 from streams.beat import Counts, Rejection, Value
 from streams.checkpoint import (
@@ -394,6 +394,19 @@ def test_the_migrations_make_exactly_the_declared_tables_however_many_try_at_onc
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
     for own in stores:
         own.close()
+
+
+@pytest.mark.parametrize("url", ["garbage", "nothing://ioc:secret@host", "postgresql+psycopg://ioc:secret@host:port/x"])
+def test_what_is_no_url_of_a_database_is_refused_with_the_options_name(url: str) -> None:
+    with pytest.raises(SettingsError, match="--database: ") as error:
+        SqlStore(url)
+    assert "secret" not in str(error.value)
+
+
+def test_a_file_that_is_no_database_is_unavailable_in_words(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_text("not a database, and long enough to be read as one" * 40)
+    with pytest.raises(Unavailable, match="is not a database"):
+        SqlStore(f"sqlite:///{tmp_path}/x.sqlite").recover(0)
 
 
 def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:

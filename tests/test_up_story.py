@@ -218,7 +218,7 @@ def test_settings_that_the_engine_would_stumble_over_are_refused_before_anything
     (tmp_path / "data" / "definitions" / "kpis").mkdir(parents=True)
     (tmp_path / "data" / "definitions" / "kpis" / "mine.toml").write_text("kind = 'nothing'\n")
     wrong = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (wrong.returncode, "mine.toml" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "mine.toml" in wrong.stderr) == (2, True)
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -290,3 +290,24 @@ def test_wrong_use_exits_with_2_findings_with_1_success_with_0(tmp_path: Path) -
     assert run("summary", "--data", str(tmp_path / "none")).returncode == 2
     assert run("feed", str(tmp_path / "none.csv"), "--kind", "air", "--unit", UNIT, "--source", "s").returncode == 2
     assert run("simulate", "--mqtt", "nowhere").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["summary", "--data", "{folder}/empty"], "no such table yet"),
+        (["user", "list", "--data", "{folder}/text"], "is not a database"),
+        (["simulate", "--scenario", "{folder}/faulty.toml"], "faulty.toml: "),
+        (["bridge", "--mqtt", "mqtt://one", "--journal", "sqlite:///x", "--client-id", "a/#"], "--client-id 'a/#'"),
+    ],
+)
+def test_what_cannot_be_read_or_used_is_told_in_a_line_and_exits_with_2(
+    tmp_path: Path, command: list[str], told: str
+) -> None:
+    for name, text in (("empty", ""), ("text", "not a database, and long enough to be read as one" * 40)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.sqlite").write_text(text)
+    (tmp_path / "faulty.toml").write_text("nothing = 3\n")
+    refused = run(*(word.format(folder=tmp_path) for word in command))
+    assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+    assert "Traceback" not in refused.stderr
