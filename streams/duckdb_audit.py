@@ -118,9 +118,11 @@ class DuckdbAudit:
 
     def _earliest(self) -> int:
         """When the first message was received that can be part of any of the windows: whole days, for tickets."""
-        reach = max((_reach_ms(kpi) for kpi in self._kpis.values()), default=0)
-        time = self._span.after - reach - FUTURE_ALLOWED_MS
+        time = self._span.after - self._reach_ms() - FUTURE_ALLOWED_MS
         return (time + self._zone_ms) // DAY_MS * DAY_MS - self._zone_ms - FUTURE_ALLOWED_MS
+
+    def _reach_ms(self) -> int:
+        return max((_reach_ms(kpi) for kpi in self._kpis.values()), default=0)
 
     def _take(self) -> None:
         self._load("reading", self._testimony.take_readings())
@@ -143,8 +145,14 @@ class DuckdbAudit:
         self._load_rows("aqi_point", points)
 
     def _days(self) -> Iterator[Span]:
-        for after in range(self._span.after, self._span.upto, DAY_MS):
-            yield Span(after, min(after + DAY_MS, self._span.upto))
+        """The span day by day, as far as history or the journal has anything to compare."""
+        bounds = 'SELECT min(t), max(t) FROM (SELECT "end" AS t FROM told UNION ALL SELECT time FROM counted)'
+        first, last = self._database.execute(bounds).fetchone() or (None, None)
+        if first is None:
+            return
+        upto = min(self._span.upto, last + self._reach_ms())
+        for after in range(max(self._span.after, first - 1), upto, DAY_MS):
+            yield Span(after, min(after + DAY_MS, upto))
 
     def _compute(self, kpi: Kpi, span: Span) -> None:
         by_day = any("ticket" in event.requires for event in self._kinds[kpi.kind].events.values())

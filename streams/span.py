@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 from sensors.errors import SettingsError
 
 MS_MAX = 253_402_300_799_999  # the last of the year 9999
-_DIGITS = re.compile(r"[0-9]{10,15}")
+LAST_MS = MS_MAX - 86_400_000
+"""What a person may ask for: in no zone's own time later than the year 9999."""
+
+_DIGITS = re.compile(r"[0-9]{9,15}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,18 +31,31 @@ def parse_span(begin: str, end: str, zone: str) -> Span:
 
 
 def parse_moment(name: str, text: str, zone: str) -> int:
-    """Milliseconds UTC from digits, or from ISO 8601; without an offset the time is local to `zone`."""
-    if _DIGITS.fullmatch(text) and int(text) <= MS_MAX:
-        return int(text)
+    """Milliseconds UTC from 12 to 15 digits, or from ISO 8601; without an offset the time is local to `zone`.
+
+    Fewer digits are refused: `ioc simulate` reads them as seconds. Raises SettingsError, also before 1970.
+    """
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(zone))
-        return round((moment - _EPOCH).total_seconds() * 1000)
-    except (ValueError, OverflowError) as error:
+        found = _of_digits(text) if _DIGITS.fullmatch(text) else _of_iso(text.strip(), zone)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or not 0 <= found <= LAST_MS:
         raise SettingsError(
-            f"{name} {text}: cần / expected ISO 8601 (2026-11-24T07:00), hoặc / or ms UTC (1795478400000)"
-        ) from error
+            f"{name} {text}: cần / expected ISO 8601 (2026-11-24T07:00), hoặc / or ms UTC (1795478400000), "
+            "từ / from 1970 đến / to 9999"
+        )
+    return found
+
+
+def _of_digits(text: str) -> int | None:
+    return int(text) if len(text) >= 12 else None
+
+
+def _of_iso(text: str, zone: str) -> int:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(zone))
+    return round((moment - _EPOCH).total_seconds() * 1000)
 
 
 def local_text(time: int, zone: str) -> str:

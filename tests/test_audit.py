@@ -306,6 +306,19 @@ def test_a_journal_opened_read_only_cannot_be_written_and_must_be_there(data: Pa
         SqliteJournal.read_only(data / "text.sqlite")
 
 
+def test_a_span_of_centuries_takes_no_longer_than_what_journal_and_history_have(lived: Path) -> None:
+    days = []
+
+    def told(stage: str, done: int, total: int) -> None:
+        if stage == "windows":
+            days.append(total)
+
+    report = audited(lived, "mean_mean", span=Span(0, NOON + 10_000 * 24 * HOUR), progress=told)
+    assert max(days) <= 3
+    assert report.differences == []
+    assert report.total("equal") >= audited(lived, "mean_mean").total("equal") > 0
+
+
 def test_from_and_to_are_local_times_or_milliseconds() -> None:
     seven = parse_moment("FROM", "2026-11-24T07:00", "Asia/Ho_Chi_Minh")
     assert seven == 1_795_478_400_000
@@ -313,7 +326,8 @@ def test_from_and_to_are_local_times_or_milliseconds() -> None:
     assert parse_moment("FROM", "1795478400000", "Asia/Ho_Chi_Minh") == seven
     assert local_text(seven, "Asia/Ho_Chi_Minh") == "2026-11-24 07:00:00+07:00"
     assert parse_span("2026-11-24", "2026-11-25", "Asia/Ho_Chi_Minh").upto == seven + 17 * HOUR
-    for wrong in ("yesterday", "2026-13-01T00:00", "24/11/2026", "-5", ""):
+    wrong_ones = ("yesterday", "2026-13-01T00:00", "24/11/2026", "-5", "", "0001-01-01", "9999-12-31T23:59:59")
+    for wrong in (*wrong_ones, "1795478400", "253402300799999", "9" * 15, "9" * 5_000):
         with pytest.raises(SettingsError, match=r"TO .*ISO 8601"):
             parse_moment("TO", wrong, "Asia/Ho_Chi_Minh")
     with pytest.raises(SettingsError, match="FROM must be before TO"):
