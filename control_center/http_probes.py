@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
 
+from control_center import answer
 from control_center.http_access import reader
 from control_center.http_api import ledger_of
 from control_center.http_context import Context, ReplaySpan
@@ -17,6 +18,7 @@ from control_center.view import standing_faults
 from sensors.errors import Unavailable
 from streams.fault import WARNINGS, Fault
 from streams.reel import SETTLED_MS
+from streams.sync import SyncState
 
 DATABASE_S = 3.0
 _REPLAYED = {
@@ -55,6 +57,7 @@ def probe_routes(context: Context) -> APIRouter:
         if context.settings.replay is not None:
             warnings.append({"what": "replay", **_REPLAYED})
             warnings += _unrecorded(context.settings.replay, context.clock(), zone)
+        warnings += _unbalanced(context.mirror.state)
         reasons += [{"vi": vi, "en": en} for vi, en in context.mirror.readiness.reasons(context.clock())]
         if context.mirror.fault:
             reasons.insert(0, {"vi": "kho trực tiếp không trả lời", "en": "the live store does not answer"})
@@ -81,6 +84,16 @@ def _unrecorded(replay: ReplaySpan, now: int, zone: tzinfo) -> list[dict[str, st
     """What of the moment that is shown, or of a little before it, was not kept."""
     told = [gap.told(zone) for gap in replay.unrecorded if gap.since <= now <= gap.until + SETTLED_MS]
     return [{"what": "replay_gap", "vi": vi, "en": en} for vi, en in told]
+
+
+def _unbalanced(state: SyncState) -> list[dict[str, str]]:
+    """That the ledger does not add up: nothing stops for it, yet no number is proven any more."""
+    rows = [row for _, row in state.items("l:")]
+    difference = answer.ledger_of_live(rows, [], 0, {})["difference"] if rows else 0
+    if difference == 0:
+        return []
+    vi, en = f"Sổ cái lệch {difference} bản tin", f"Ledger does not add up: {difference} messages differ"
+    return [{"what": "ledger_differs", "vi": vi, "en": en}]
 
 
 def _described(fault: Fault) -> dict[str, str]:

@@ -63,6 +63,22 @@ async def test_a_fault_of_the_centre_is_a_reason_not_to_be_ready_and_what_stops_
     assert forgotten.status == 200, "what a process that died has left behind is not believed for ever"
 
 
+async def test_a_ledger_that_does_not_add_up_is_a_warning_until_it_does(world: World) -> None:
+    told = []
+    async with wall_client(world.site) as wall:
+        await wall.hello()
+        for row in (ledger_json(10, 7, 1, 0), ledger_json(10, 7, 1, 2)):
+            await wall.until_sequence(await world.live.publish({"l:0": row}))
+            told.append((await world.site.ask("/ready")).json["warnings"])
+    assert told == [
+        [{
+            "what": "ledger_differs", "vi": "Sổ cái lệch 2 bản tin",
+            "en": "Ledger does not add up: 2 messages differ",
+        }],
+        [],
+    ]  # fmt: skip
+
+
 async def test_a_live_store_that_is_gone_makes_it_not_ready_and_stops_the_heartbeat(world: World) -> None:
     await world.live.publish({"l:0": ledger_json(1, 1, 0, 0)})
     async with wall_client(world.site) as wall:
