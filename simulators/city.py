@@ -83,6 +83,10 @@ class City:
         """Exactly what each fault recipe did to the messages observed in [begin, end) ms UTC."""
         return self._injections.injected(max(begin, self.start), end)
 
+    def idle_faults(self) -> list[int]:
+        """The numbers (from 1) of the fault recipes that concern no source of this city."""
+        return self._injections.idle()
+
     def messages(self, begin: int, end: int | None) -> Iterator[Message]:
         """All messages sent in [begin, end) ms UTC in order of time; without an end, for ever."""
         begin = max(begin, self.start)

@@ -18,11 +18,10 @@ from sensors.system_clock import now_ms
 from sensors.toml_definitions import SHIPPED_KINDS, load_kinds
 from sensors.topic import Topic, parse
 from simulators import csv_series
-from simulators.city import City
 from simulators.csv_feed import read_series
 from simulators.mqtt_fleet import FleetReport, MqttFleet, Pace, at_once, times, with_the_clock
 from simulators.rich_report import console, print_closing, print_faults, print_opening, publish, say
-from simulators.toml_scenarios import load_equipment, load_scenario, scenario_names
+from simulators.toml_scenarios import load_city, scenario_names
 from simulators.verify_command import STATUSES_MAX, Rate, moment, verify
 
 app = typer.Typer()
@@ -65,16 +64,14 @@ def simulate(
 ) -> None:
     """Thành phố mô phỏng / a simulated city: sensors and desks of all 54 units over MQTT; no real data."""
     address = MqttAddress.parse(mqtt)
-    place, told = shipped_place(), load_scenario(scenario)
-    if rate is not None and not 0.01 <= rate <= 20_000:
-        raise SettingsError(f"--rate {rate:g}: 0.01 đến / to 20000")
+    zone = ZoneInfo(shipped_place().zone)
     if live:
         begin, end, pace = _live_span(backfill, start, hours, speed)
     else:
-        begin, end, pace = _past_span(backfill, start, hours, speed, ZoneInfo(place.zone))
-    city = City(place, load_kinds(), told, load_equipment(place), seed, begin, rate, round_the_clock)
+        begin, end, pace = _past_span(backfill, start, hours, speed, zone)
+    told, city = load_city(scenario, seed, begin, rate, round_the_clock)
     sources = city.sources()
-    print_opening(told, seed, len(sources), begin, end, ZoneInfo(place.zone))
+    print_opening(told, seed, len(sources), begin, end, zone)
     with _stoppable() as stopped:
         fleet = MqttFleet(address, stopped, say, patience_s=None if live else PATIENCE_S)
         with_status = sources if len(sources) <= STATUSES_MAX else []

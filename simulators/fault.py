@@ -4,12 +4,14 @@ A recipe is a name of a closed set; its counts are exact. Every recipe's margin 
 kind's lateness, or well beyond), so that what must become of a message does not hang on milliseconds.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from sensors.definition import Problem
 from sensors.kind import Kind
+from sensors.place import Place
 
 Recipe = Literal[
     "drop",  # never published: a gap in the source's numbering
@@ -66,12 +68,16 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     straggle_s: int = 0
 
 
-def check_faults(faults: list[Fault]) -> list[Problem]:
-    """What recipes may say wrongly though every member has the right type."""
+def check_faults(faults: list[Fault], place: Place, kinds: Mapping[str, Kind]) -> list[Problem]:
+    """What recipes may say wrongly though every member has the right type. Whether a `source` is there hangs on how
+    many devices the city has: the city says it."""
     problems = []
+    a_unit = f"the code of a unit of {place.id}"
     for number, fault in enumerate(faults, start=1):
         is_rename = fault.recipe == "rename"
+        able = [kind.id for kind in kinds.values() if _can_have(fault, kind)]
         checks = {
+            "kind": (fault.kind in ("", *able), f"one of {', '.join(able)}: what can have {fault.recipe}"),
             "sources": (0 <= fault.sources <= 50_000, "0 (all) to 50000"),
             "messages": (0 <= fault.messages <= 1_000_000, "0 (every one) to 1000000"),
             "after_s": (0 <= fault.after_s <= 366 * DAY_S, "0 to a year of seconds"),
@@ -79,8 +85,9 @@ def check_faults(faults: list[Fault]) -> list[Problem]:
                       f"1 to {31 * DAY_S} seconds; {HOLD_S_MAX} for {' and '.join(HOLDS)}"),
             "by_s": (0 <= fault.by_s <= (AHEAD_S_MAX if fault.recipe == "clock_ahead" else GPS_ROLL_OVER_S),
                      f"0 or more seconds; up to {AHEAD_S_MAX} for clock_ahead"),
-            "to_unit": (is_rename == bool(fault.to_unit), "the new code, for rename and only there"),
-            "unit": (bool(fault.unit) or not is_rename, "the unit that is renamed"),
+            "to_unit": (fault.to_unit in place.units.keys() - {fault.unit} if is_rename else not fault.to_unit,
+                        f"the new code, {a_unit}, for rename and only there"),
+            "unit": (fault.unit in place.units or not (fault.unit or is_rename), f"{a_unit}; rename needs one"),
             "straggle_s": (0 <= fault.straggle_s <= (fault.for_s if is_rename else 0), "0 to for_s, only for rename"),
         }  # fmt: skip
         problems += [
@@ -92,7 +99,11 @@ def check_faults(faults: list[Fault]) -> list[Problem]:
 
 def can_hit(fault: Fault, kind: Kind) -> bool:
     """Whether a recipe concerns sources of this kind."""
-    return fault.kind in ("", kind.id) and (kind.format == "senml" or fault.recipe not in ALTERS)
+    return fault.kind in ("", kind.id) and _can_have(fault, kind)
+
+
+def _can_have(fault: Fault, kind: Kind) -> bool:
+    return kind.format == "senml" or fault.recipe not in ALTERS
 
 
 def shift_ms(fault: Fault, kind: Kind) -> int:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from simulators.alarm import Key, Sequence
 from simulators.expectation import QUANTILES, Definition, Windows
+from simulators.fault import Fault
+from simulators.injection import Injected
 from simulators.numbering import Sent
 from simulators.oracle import Ledger
 
@@ -42,6 +44,14 @@ def of_mapping(name: str, expected: Mapping[Any, Any], answered: Mapping[Any, An
     for key in [*different, *missing, *extra][:1]:
         first = f"{_told(key)}: {_told(answered.get(key, '–'))}, đúng là / expected {_told(expected.get(key, '–'))}"
     return Section(name, len(both), len(different), len(missing), len(extra), first, why_not)
+
+
+def of_faults(asked: Iterable[Fault], injected: Iterable[Injected]) -> Section:
+    """What each recipe hit in the run beside what it asked for, at least one message: a run without its faults is no
+    proof that they are counted."""
+    both = [(f"faults[{one.number}] {fault.recipe}", fault, one) for fault, one in zip(asked, injected, strict=True)]
+    expected = {name: fault.messages or max(1, one.messages) for name, fault, one in both}
+    return of_mapping("fault recipes", expected, {name: one.messages for name, _, one in both})
 
 
 def of_totals(total: Ledger, sent: Collection[Sent], answer: Mapping[str, Any]) -> Section:

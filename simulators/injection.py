@@ -85,6 +85,10 @@ class Injections:
                 found[np.isin(ids, self._ids_of(number)[0])] = number
         return found
 
+    def idle(self) -> list[int]:
+        """The numbers (from 1) of the recipes that concern no source at all."""
+        return [number for number, plan in enumerate(self._plans, start=1) if not len(plan.sources)]
+
     def injected(self, begin: int, end: int) -> list[Injected]:
         """What each recipe did to messages observed in [begin, end)."""
         told = []

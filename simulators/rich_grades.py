@@ -13,7 +13,7 @@ from simulators.scenario import Scenario
 
 NAMES_VI = {
     "ledger": "sổ cái", "rejections": "tin bị loại", "ledger by partition and kind": "sổ cái theo phân vùng và loại",
-    "missing by source": "tin thiếu theo nguồn", "alerts": "cảnh báo",
+    "missing by source": "tin thiếu theo nguồn", "alerts": "cảnh báo", "fault recipes": "lỗi cố ý",
 }  # fmt: skip
 
 

@@ -1,12 +1,16 @@
 """A scenario: what is different today, as one TOML file in `simulators/scenarios/` (the stem is the id)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from sensors.definition import Problem
+from sensors.kind import Kind
+from sensors.place import Place
 from simulators.fault import Fault, check_faults
 
+YEAR_H = 24 * 366
 Weekday = Literal["", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
@@ -78,7 +82,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     faults: list[Fault] = []
 
 
-def check_scenario(scenario: Scenario) -> list[Problem]:
+def check_scenario(scenario: Scenario, place: Place, kinds: Mapping[str, Kind]) -> list[Problem]:
     """What a scenario may say wrongly though every member has the right type."""
     trouble, storm = scenario.trouble, scenario.storm
     checks = {
@@ -100,11 +104,16 @@ def check_scenario(scenario: Scenario) -> list[Problem]:
     if storm is not None:
         checks |= {
             "storm.hours": (0 < storm.hours <= 240, "more than 0, up to 240 hours"),
-            "storm.after_h": (storm.after_h >= 0, "0 or more hours"),
-            "storm.every_h": (storm.every_h == 0 or storm.every_h >= storm.hours, "0, or at least the storm's hours"),
+            "storm.after_h": (0 <= storm.after_h <= YEAR_H, "0 to a year of hours"),
+            "storm.every_h": (storm.every_h == 0 or storm.hours <= storm.every_h <= YEAR_H,
+                              "0, or at least the storm's hours, up to a year of them"),
             "storm.peak_mm_h": (0 < storm.peak_mm_h <= 200, "more than 0, up to 200 mm an hour"),
-            "storm.radius_km": (storm.radius_km > 0, "more than 0 km"),
-        }
+            "storm.radius_km": (0 < storm.radius_km <= 2_000, "more than 0, up to 2000 km"),
+            "storm.from_lat": (-90 <= storm.from_lat <= 90, "-90 to 90 degrees"),
+            "storm.from_lon": (-180 <= storm.from_lon <= 180, "-180 to 180 degrees"),
+            "storm.to_lat": (-90 <= storm.to_lat <= 90, "-90 to 90 degrees"),
+            "storm.to_lon": (-180 <= storm.to_lon <= 180, "-180 to 180 degrees"),
+        }  # fmt: skip
     for number, crowd in enumerate(scenario.crowds, start=1):
         checks |= {
             f"crowds[{number}].units": (bool(crowd.units), "at least one unit's code"),
@@ -112,5 +121,9 @@ def check_scenario(scenario: Scenario) -> list[Problem]:
             f"crowds[{number}].traffic": (0 <= crowd.traffic <= 10, "0 to 10"),
             f"crowds[{number}].visitors": (0 <= crowd.visitors <= 20, "0 to 20"),
         }
+        checks |= {
+            f"crowds[{number}].units[{at}]": (code in place.units, f"the code of a unit of {place.id}, not {code}")
+            for at, code in enumerate(crowd.units, start=1)
+        }
     problems = [Problem(where, f"expected {expected}") for where, (holds, expected) in checks.items() if not holds]
-    return problems + check_faults(scenario.faults)
+    return problems + check_faults(scenario.faults, place, kinds)
