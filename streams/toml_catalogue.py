@@ -1,7 +1,7 @@
 """Reads everything the processor is told: the place, kinds, KPIs and alert rules, shipped and the city's own.
 
 The city's folder (`overlay`) may hold `place/`, `kinds/`, `kpis/`, `alerts/` and `summaries/`, laid out like the
-shipped ones.
+shipped ones, and `walls/`, which the control centre reads.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sensors.csv_place import SHIPPED_PLACE, gather_place
 from sensors.definition import check_kinds
-from sensors.errors import DefinitionError, Fault
+from sensors.errors import DefinitionError, Fault, SettingsError
 from sensors.kind import Kind
 from sensors.place import Place
 from sensors.toml_definitions import SHIPPED_KINDS, Found, gather
@@ -24,6 +24,7 @@ from streams.schedule import Schedule, check_schedule
 SHIPPED_KPIS = Path(__file__).parent / "kpis"
 SHIPPED_ALERTS = Path(__file__).parent / "alerts"
 SHIPPED_SUMMARIES = Path(__file__).parent / "summaries"
+FOLDERS = ("place", "kinds", "kpis", "alerts", "summaries", "walls")
 LEADERS = "leaders"
 
 
@@ -39,7 +40,8 @@ class Definitions:
 
 
 def load_all(overlay: Path | None = None) -> Definitions:
-    """Read and check all definitions; raises DefinitionError with every fault of every file."""
+    """Read and check all definitions; raises DefinitionError with every fault of every file, SettingsError where
+    `overlay` is no folder."""
     definitions, _, faults = _gather_all(overlay)
     if definitions is None:
         raise DefinitionError(faults)
@@ -47,8 +49,10 @@ def load_all(overlay: Path | None = None) -> Definitions:
 
 
 def check(overlay: Path | None = None) -> list[Fault]:
-    """Every fault of every file, and every example of a rule that does not come out as it says."""
+    """Every fault of every file, what nobody reads in the city's folder, and every example of a rule that does not come
+    out as it says; raises SettingsError where `overlay` is no folder."""
     _, rules, faults = _gather_all(overlay)
+    faults += _unread(overlay)
     broken = {fault.file for fault in faults}
     for rule in rules.items.values():
         if rules.files[rule.id] not in broken:
@@ -57,7 +61,9 @@ def check(overlay: Path | None = None) -> list[Fault]:
 
 
 def _gather_all(overlay: Path | None) -> tuple[Definitions | None, Found[Rule], list[Fault]]:
-    faults = _overlay_faults(overlay)
+    if overlay is not None and not overlay.is_dir():
+        raise SettingsError(f"--definitions {overlay}: không phải thư mục / no such folder")
+    faults: list[Fault] = []
     place, place_faults = gather_place(SHIPPED_PLACE, _of(overlay, "place"))
     kinds = gather(Kind, _folders(SHIPPED_KINDS, overlay))
     kpis = gather(Kpi, _folders(SHIPPED_KPIS, overlay))
@@ -87,11 +93,16 @@ def _schedule_faults(schedules: Found[Schedule], kpis: Collection[str]) -> list[
     ]
 
 
-def _overlay_faults(overlay: Path | None) -> list[Fault]:
-    """A mistyped folder must not pass as one that changes nothing."""
-    if overlay is None or overlay.is_dir():
+def _unread(overlay: Path | None) -> list[Fault]:
+    """A mistyped folder must not pass as one that changes nothing. Hidden files are nobody's definitions."""
+    if overlay is None:
         return []
-    return [Fault(str(overlay), "", "a folder with the city's own definitions")]
+    expected = f"không ai đọc / nobody reads this; expected the folders {', '.join(FOLDERS)}"
+    return [
+        Fault(str(path), "", expected)
+        for path in sorted(overlay.iterdir())
+        if not (path.name.startswith(".") or (path.name in FOLDERS and path.is_dir()))
+    ]
 
 
 def _of(overlay: Path | None, name: str) -> Path | None:

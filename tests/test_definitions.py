@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from sensors.definition import convert
-from sensors.errors import DefinitionError, Fault
+from sensors.errors import DefinitionError, Fault, SettingsError
 from sensors.kind import Kind
 from sensors.toml_definitions import load
 from streams.alert import Example, Rule
 from streams.definition import check_kpis, check_rules
 from streams.kpi import Goal, Kpi
-from streams.toml_catalogue import load_all
+from streams.toml_catalogue import FOLDERS, check, load_all
 
 SHIPPED = load_all()
 KPI = SHIPPED.kpis["traffic_speed"]
@@ -159,9 +159,22 @@ def test_a_kind_that_is_switched_off_is_missed_by_its_kpis_in_their_own_files(tm
     assert missed.place == "kind"
 
 
-def test_a_mistyped_overlay_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match="a folder with the city's own definitions"):
+def test_a_mistyped_overlay_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--definitions .*nowhere: không phải thư mục / no such folder"):
         load_all(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("entry", "unread"),
+    [("streams/kpis/q.toml", "streams"), ("kpi/q.toml", "kpi"), ("q.toml", "q.toml"), ("walls", "walls"),
+     (".git/config", None), ("place/README.txt", None)],
+)  # fmt: skip
+def test_what_nobody_reads_in_the_citys_folder_is_told(tmp_path: Path, entry: str, unread: str | None) -> None:
+    (tmp_path / entry).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / entry).write_text("x = 1\n", encoding="utf-8")
+    faults = check(tmp_path)
+    assert [fault.file for fault in faults] == ([] if unread is None else [str(tmp_path / unread)])
+    assert all(folder in fault.expected for fault in faults for folder in FOLDERS)
 
 
 @pytest.mark.parametrize(
