@@ -29,6 +29,8 @@ app.command()(verify)
 
 PATIENCE_S = 10.0
 FUTURE_ALLOWED_MS = 60_000
+SPEED_MIN, SPEED_MAX = 0.001, 1_000_000
+DURATION_MAX_D = 366
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -106,8 +108,7 @@ def feed(
     address = MqttAddress.parse(mqtt)
     known, topic = _kind(kind, definitions), _topic(unit, kind, source)
     name = _event_name(known, event)
-    if speed < 0:
-        raise SettingsError(f"--speed {speed:g}: 0 trở lên / 0 or more")
+    _check_speed(speed)
     series = read_series(file, known, name, column or [], time_column, _zone(zone))
     print_faults(file, series)
     if not series.rows:
@@ -136,7 +137,10 @@ def duration_ms(text: str, option: str) -> int:
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise SettingsError(f"{option} {text}: cần một khoảng thời gian / expected a duration such as 3h, 30m, 1d, 0h")
-    return round(float(found[1]) * _UNITS_MS[found[2]])
+    length = float(found[1]) * _UNITS_MS[found[2]]
+    if length > DURATION_MAX_D * _UNITS_MS["d"]:
+        raise SettingsError(f"{option} {text}: nhiều nhất / at most {DURATION_MAX_D}d")
+    return round(length)
 
 
 def _live_span(
@@ -157,13 +161,17 @@ def _past_span(
     fast = 60.0 if speed is None else speed
     if not 0 < length <= 24 * 366:
         raise SettingsError(f"--hours {length:g}: hơn 0 đến / more than 0, up to {24 * 366}")
-    if fast < 0:
-        raise SettingsError(f"--speed {fast:g}: 0 trở lên / 0 or more")
+    _check_speed(fast)
     span = round(length * 3_600_000)
     took = 0 if fast == 0 else round(span / max(fast, 1.0))
     begin = moment(start, zone) if start is not None else now_ms() - span + took
     _refuse_future(begin, begin + span, fast, "--from")
     return begin, begin + span, times(fast, begin) if fast else at_once
+
+
+def _check_speed(speed: float) -> None:
+    if not (speed == 0 or SPEED_MIN <= speed <= SPEED_MAX):
+        raise SettingsError(f"--speed {speed:g}: 0, hoặc / or {SPEED_MIN:g} đến / to {SPEED_MAX}")
 
 
 def _refuse_future(begin: int, end: int, speed: float, option: str) -> None:

@@ -29,6 +29,8 @@ class HttpCentre:
     def __init__(self, url: str, token: str = "") -> None:
         if not url.startswith(("http://", "https://")):
             raise SettingsError(f"--centre {url}: cần / expected http://host:port or https://…")
+        if not (token.isascii() and token.isprintable()):
+            raise SettingsError("--token: cần / expected letters, digits and signs of ASCII, as HTTP has them")
         self._url, self._token = url.rstrip("/"), token
 
     def get(self, path: str, **query: object) -> Json | None:

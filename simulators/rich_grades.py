@@ -31,7 +31,7 @@ def print_opening(
     since, until = (f"{datetime.fromtimestamp(at / 1000, zone):%d/%m/%Y %H:%M}" for at in (begin, end))
     console.print(f"{scenario.name_vi} / {scenario.name_en} · seed {seed} · {since} → {until}", highlight=False)
     if injected:
-        told = ", ".join(f"{one.recipe} {one.messages}" for one in injected)
+        told = ", ".join(f"{one.recipe} {_number(one.messages)}" for one in injected)
         console.print(f"Lỗi cố ý / faults injected (tin / messages): {told}", highlight=False, soft_wrap=True)
 
 
@@ -56,7 +56,7 @@ def print_sections(sections: list[Section]) -> bool:
     findings = [one for one in sections if one.is_finding]
     compared = sum(one.compared for one in sections)
     verdict = f"{len(findings)} phần khác / sections differ" if findings else "Tất cả bằng nhau / all of it is equal"
-    console.print(f"{verdict} · {compared} con số / figures", highlight=False)
+    console.print(f"{verdict} · {_number(compared)} con số / figures", highlight=False)
     return bool(findings)
 
 

@@ -30,6 +30,8 @@ LOOK_S = 1.0
 MISSING_LIMIT = 10_000
 LIVE_WITHIN_MS = 60_000
 HOUR_MS = 3_600_000
+NEWEST_MS = 4_102_444_800_000
+"""2100: no run begins later."""
 
 Span = tuple[int, int]
 """First and last moment, ms UTC."""
@@ -98,6 +100,8 @@ def moment(text: str, zone: ZoneInfo) -> int:
     found = csv_series.parse_time(text, zone)
     if found is None:
         raise SettingsError(f"--from {text}: cần / expected ISO 8601, such as 2026-09-01T07:00 or 2026-09-01T00:00Z")
+    if not csv_series.OLDEST_MS <= found <= NEWEST_MS:
+        raise SettingsError(f"--from {text}: từ năm 2000 đến 2100 / from 2000 to 2100: a centre rejects what is older")
     return found
 
 

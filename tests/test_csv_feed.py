@@ -18,7 +18,9 @@ from sensors.topic import Topic
 from simulators.commands import app, duration_ms
 from simulators.csv_feed import Series, read_series
 from simulators.csv_series import Column, messages, parse_time
+from simulators.grade import Section
 from simulators.payload import Message
+from simulators.rich_grades import print_sections
 
 KINDS = load_kinds()
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -190,6 +192,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> 
         (["--kind", "traffic", "--unit", "06658", "--source", "a/b"], "--source a/b"),
         (["--kind", "traffic", "--unit", "06658", "--source", "a", "--zone", "Mars"], "--zone Mars"),
         (["--kind", "traffic", "--unit", "06658", "--source", "a", "--speed", "-1"], "--speed -1"),
+        (["--kind", "traffic", "--unit", "06658", "--source", "a", "--speed", "nan"], "--speed nan"),
         (["--kind", "traffic", "--unit", "06658", "--source", "a", "--event", "given"], "--event given"),
         (["--kind", "queue", "--unit", "06658", "--source", "a"], "--event"),
         (["--kind", "traffic", "--unit", "06658", "--source", "a", "--mqtt", "http://x"], "--mqtt http://x"),
@@ -214,6 +217,13 @@ def test_wrong_use_of_feed_names_the_option(tmp_path: Path, arguments: list[str]
         (["--speed", "-1"], "--speed -1"),
         (["--from", "2099-01-01"], "--from"),
         (["--from", "soon"], "--from soon"),
+        (["--from", "0001-01-01"], "--from 0001-01-01"),
+        (["--from", "1999-01-01"], "--from 1999-01-01: từ năm 2000"),
+        (["--speed", "nan"], "--speed nan"),
+        (["--speed", "inf"], "--speed inf"),
+        (["--hours", "nan"], "--hours nan"),
+        (["--live", "--backfill", "99999999999d"], "--backfill 99999999999d"),
+        (["--live", "--backfill", "9" * 400 + "d"], "--backfill 999"),
         (["--rate", "0"], "--rate 0"),
         (["--scenario", "nope"], "--scenario nope"),
         (["--mqtt", "nowhere"], "--mqtt nowhere"),
@@ -223,6 +233,29 @@ def test_wrong_use_of_simulate_names_the_option(arguments: list[str], named: str
     error = CliRunner().invoke(app, ["simulate", *arguments]).exception
     assert isinstance(error, IocError)
     assert named in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--from", "0001-01-01"], "--from 0001-01-01"),
+        (["--from", "9999-12-31"], "--from 9999-12-31"),
+        (["--rate", "nan"], "--rate nan"),
+        (["--rate", "1e9"], "--rate 1e+09"),
+        (["--rate", "0"], "--rate 0"),
+        (["--rate", "-5"], "--rate -5"),
+        (["--token", "đường"], "--token"),
+    ],
+)
+def test_wrong_use_of_verify_names_the_option(arguments: list[str], named: str) -> None:
+    error = CliRunner().invoke(app, ["verify", "--from", "2026-11-23T07:00", *arguments]).exception
+    assert isinstance(error, SettingsError)
+    assert named in str(error)
+
+
+def test_verify_writes_thousands_in_one_way(capsys: pytest.CaptureFixture[str]) -> None:
+    print_sections([Section("ledger", compared=1202)])
+    assert capsys.readouterr().out.count("1.202") == 2
 
 
 @pytest.mark.parametrize(
