@@ -38,13 +38,28 @@ def read_series(path: Path, kind: Kind, event: str, asked: list[str], time_name:
             if header is None:
                 raise SettingsError(f"{path}: tệp rỗng / the file is empty; cần / expected a line of column names")
             stem = path.name.partition(".")[0]
-            rows = Reader(header, kind, event, asked, time_name, zone, stem, decimal_comma=delimiter == ";")
+            rows = Reader(header, kind, event, asked, time_name, zone, stem, may_have_commas=delimiter == ";")
+            _refuse_alike(path, header, rows.columns)
             read = list(rows.read((reader.line_num, cells) for cells in reader))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SettingsError(f"{path}: không đọc được / cannot be read as CSV in UTF-8: {reason}") from error
     faults = [fault for fault in read if isinstance(fault, RowFault)]
     return Series([row for row in read if isinstance(row, Row)], faults, rows.columns)
+
+
+def _refuse_alike(path: Path, header: list[str], columns: list[Column]) -> None:
+    """Which of two columns is meant, nobody can know."""
+    names = [name.strip() for name in header]
+    targets = [column.target for column in columns]
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    both = [column.name for column in columns if targets.count(column.target) > 1]
+    if twice:
+        raise SettingsError(f"{path}: các cột cùng tên / columns named alike: {', '.join(twice)}")
+    if both:
+        raise SettingsError(
+            f"{path}: nhiều cột cho một đại lượng / columns for one quantity: {', '.join(both)}; --column"
+        )
 
 
 def _opened(path: Path) -> IO[str]:

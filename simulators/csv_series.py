@@ -24,7 +24,10 @@ VIETNAMESE_FORMATS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%d-%m-
 SLASHED_FORMATS = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d")
 EMPTY = frozenset(("", "na", "n/a", "nan", "null", "none", "-"))
 TIME_EXPECTED = "một thời điểm / a time such as 2015-09-01 13:45:00, 01/09/2015 13:45 or 1441115100"
+FROM_2000 = "một thời điểm từ năm 2000 / a time from 2000 on, not before 2000"
 OLDEST_MS = 946_684_800_000
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9.]*[0-9],[0-9]+")
+_WITH_COMMA = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?")
 
 
 class Column(NamedTuple):
@@ -57,15 +60,16 @@ class RowFault(NamedTuple):
 class Reader:
     """Reads rows by the header, the kind and what was asked for; raises SettingsError when they do not fit.
 
-    `event` is the event of a desk's kind that each row tells; a row without what it requires has no cells.
+    `event` is the event of a desk's kind that each row tells; a row without what it requires has no cells. A file that
+    `may_have_commas` and has one decimal comma has them everywhere: a dot parts thousands in it.
     """
 
     def __init__(
         self, header: Sequence[str], kind: Kind, event: str, asked: Sequence[str], time_name: str, zone: tzinfo,
-        stem: str = "", decimal_comma: bool = False,
+        stem: str = "", may_have_commas: bool = False,
     ) -> None:  # fmt: skip
         self._header = [name.strip() for name in header]
-        self._zone, self._decimal_comma = zone, decimal_comma
+        self._zone, self._may_have_commas, self._has_commas = zone, may_have_commas, False
         self._is_event = kind.format == "cloudevents"
         self._required = set(kind.events[event].requires) if self._is_event else set()
         self._time_columns = self._choose_time(time_name)
@@ -77,19 +81,22 @@ class Reader:
 
     def read(self, rows: Iterable[tuple[int, list[str]]]) -> Iterator[Row | RowFault]:
         """Each row, or what is wrong with it. A row without any value has no cells."""
-        for line, cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
+        said = [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
+        self._has_commas = self._may_have_commas and any(
+            _DECIMAL_COMMA.fullmatch(cell.strip())
+            for _, cells in said for place, cell in enumerate(cells) if place in self._places.values()
+        )  # fmt: skip
+        for line, cells in said:
             yield self._row(line, cells)
 
     def _row(self, line: int, cells: list[str]) -> Row | RowFault:
         if len(cells) < len(self._header):
             return RowFault(line, self._header[len(cells)], f"{len(self._header)} ô / cells, có / got {len(cells)}")
         time = self._time(cells)
-        if time is None:
+        if time is None or time < OLDEST_MS:
             name = " ".join(self._header[place] for place in self._time_columns)
             text = " ".join(cells[place] for place in self._time_columns)
-            return RowFault(line, name, f"{TIME_EXPECTED}; có / got {text[:40]!r}")
+            return RowFault(line, name, f"{TIME_EXPECTED if time is None else FROM_2000}; có / got {text[:40]!r}")
         found: dict[str, float | str] = {}
         for column in self.columns:
             text = cells[self._places[column.name]].strip()
@@ -97,7 +104,8 @@ class Reader:
                 continue
             value = self._value(text, column)
             if value is None:
-                return RowFault(line, column.name, f"một số / a number; có / got {text[:40]!r}")
+                how = ", dấu phẩy thập phân như trong cả tệp / with a decimal comma, as the file has" * self._has_commas
+                return RowFault(line, column.name, f"một số / a number{how}; có / got {text[:40]!r}")
             found[column.target] = value
         return Row(line, time, found if self._required <= found.keys() else {})
 
@@ -105,8 +113,12 @@ class Reader:
         """A number, or None for what is none; of an event only score and counter are numbers."""
         if self._is_event and column.target not in ("score", "counter"):
             return text
+        if self._has_commas:
+            if not _WITH_COMMA.fullmatch(text):
+                return None
+            text = text.replace(".", "").replace(",", ".")
         try:
-            number = float(text.replace(".", "").replace(",", ".") if self._decimal_comma and "," in text else text)
+            number = float(text)
         except ValueError:
             return None
         if not math.isfinite(number):
@@ -115,10 +127,8 @@ class Reader:
 
     def _time(self, cells: list[str]) -> int | None:
         if len(self._time_columns) == 1:
-            time = parse_time(cells[self._time_columns[0]].strip(), self._zone)
-        else:
-            time = _of_parts([cells[place].strip() for place in self._time_columns], self._zone)
-        return time if time is not None and time >= OLDEST_MS else None
+            return parse_time(cells[self._time_columns[0]].strip(), self._zone)
+        return _of_parts([cells[place].strip() for place in self._time_columns], self._zone)
 
     def _choose_time(self, asked: str) -> list[int]:
         if asked:
@@ -151,9 +161,11 @@ class Reader:
 
     def _guessed(self, kind: Kind, stem: str) -> list[Column]:
         """Columns named like quantities (`PM2.5` is pm25); else the only value column, by the file's name or kind."""
-        named = {_plain(name).replace(".", ""): name for name in self._header}
         wanted = KEPT if self._is_event else kind.quantities
-        columns = [Column(named[target], target) for target in wanted if target in named]
+        columns = [
+            Column(name, target)
+            for target in wanted for name in self._header if _plain(name).replace(".", "") == target
+        ]  # fmt: skip
         if columns or self._is_event:
             return columns or self._no_column(kind, f"{kind.id} có / has {', '.join(KEPT)}")
         rest = [name for place, name in enumerate(self._header) if place not in self._time_columns]

@@ -131,6 +131,31 @@ def test_a_file_with_semicolons_may_have_decimal_commas(tmp_path: Path) -> None:
     assert read(path, "air").rows[0].cells == {"pm25": 1012.5}
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time;flow\n2015-09-01;1.234\n2015-09-01;1,5\n2015-09-01;12\n", [1234.0, 1.5, 12.0]),
+        ("time;flow\n2015-09-01;12.5\n2015-09-01;1,5\n", ["with a decimal comma", 1.5]),
+        ("time;flow;note\n2015-09-01;1.234;1,5\n", [1.234]),
+        ("time,flow\n2015-09-01,1.234\n0001-01-01,2\n", [1.234, "before 2000"]),
+        ("time,flow,flow\n2015-09-01,1,2\n", r"series\.csv.*columns named alike: flow"),
+        ("time,flow,Flow\n2015-09-01,1,2\n", r"series\.csv.*columns for one quantity: flow, Flow"),
+    ],
+)  # fmt: skip
+def test_what_could_be_read_in_two_ways_is_read_in_the_files_own_or_refused(
+    tmp_path: Path, text: str, told: list[float | str] | str
+) -> None:
+    path = write(tmp_path, text)
+    if isinstance(told, str):
+        with pytest.raises(SettingsError, match=told):
+            read(path)
+        return
+    series = read(path)
+    assert [row.cells["flow"] for row in series.rows] == [one for one in told if isinstance(one, float)]
+    assert all(said in str(fault) for said, fault in zip([one for one in told if isinstance(one, str)],
+                                                        series.faults, strict=True))  # fmt: skip
+
+
 def test_a_compressed_file_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "speed.csv.gz"
     path.write_bytes(gzip.compress(b"timestamp,value\n2015-09-01 12:00:00,90\n"))
