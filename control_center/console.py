@@ -30,8 +30,8 @@ MODULES = {
     "streams.audit_commands": ["audit"],
     "streams.lineage_commands": ["explain"],
     "sensors.commands": ["bridge"],
-    "streams.commands": ["worker", "check", "summary"],
-    "control_center.commands": ["gateway", "user", "wall"],
+    "streams.commands": ["worker", "summary"],
+    "control_center.commands": ["check", "gateway", "user", "wall"],
     "simulators.commands": ["simulate", "feed", "verify"],
 }
 """Where each command is; `tests/test_console.py` holds it against what the modules have."""

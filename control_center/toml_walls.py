@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from control_center.wall import Wall, check_walls
-from sensors.errors import DefinitionError
+from sensors.errors import DefinitionError, Fault
 from sensors.toml_definitions import gather
 from streams.kpi import Kpi
 
@@ -13,10 +13,20 @@ SHIPPED_WALLS = Path(__file__).parent / "walls"
 
 def load_walls(kpis: Mapping[str, Kpi], overlay: Path | None = None) -> dict[str, Wall]:
     """The walls by id; the city's folder `overlay` may hold `walls/`. Raises DefinitionError with all faults."""
+    walls, faults = _read(kpis, overlay)
+    if faults:
+        raise DefinitionError(faults)
+    return walls
+
+
+def wall_faults(kpis: Mapping[str, Kpi] | None, overlay: Path | None = None) -> list[Fault]:
+    """All faults of the walls; without the KPIs, where these have faults themselves, those of their files alone."""
+    return _read(kpis, overlay)[1]
+
+
+def _read(kpis: Mapping[str, Kpi] | None, overlay: Path | None) -> tuple[dict[str, Wall], list[Fault]]:
     folders = [SHIPPED_WALLS] if overlay is None else [SHIPPED_WALLS, overlay / "walls"]
     found = gather(Wall, folders)
     home = {f"walls/{stem}.toml": path for stem, path in found.files.items()}
-    faults = [*found.faults, *(fault._replace(file=home[fault.file]) for fault in check_walls(found.items, kpis))]
-    if faults:
-        raise DefinitionError(faults)
-    return found.items
+    wrong = check_walls(found.items, kpis) if kpis is not None else []
+    return found.items, [*found.faults, *(fault._replace(file=home[fault.file]) for fault in wrong)]

@@ -1,4 +1,4 @@
-"""`ioc worker`, `ioc check`, `ioc summary`: the processor's commands."""
+"""`ioc worker` and `ioc summary`: the processor's commands."""
 
 import asyncio
 import os
@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from sensors.errors import SettingsError
 from sensors.mqtt_bridge import MqttAddress
@@ -25,7 +24,6 @@ from streams.secret_file import secret_from
 from streams.smtp_outbox import send_due_mails
 from streams.sql_store import SqlStore
 from streams.summary_schedule import keep_summaries, summary_text
-from streams.toml_catalogue import check as check_definitions
 from streams.toml_catalogue import load_all
 
 app = typer.Typer()
@@ -90,23 +88,6 @@ async def _work(
         task.cancel()
     for task in done:
         task.result()
-
-
-@app.command()
-def check(definitions: OverlayOption = None) -> None:
-    """Kiểm tra mọi tệp định nghĩa / check every definition file; lists all faults at once, exit code 1 if any."""
-    faults = check_definitions(definitions)
-    for fault in faults:
-        # One fault a line, however narrow: a path that is cut in two can neither be clicked nor searched for.
-        console.print(f"[red]✗[/] {escape(str(fault))}", highlight=False, soft_wrap=True)
-    if faults:
-        console.print(f"{len(faults)} lỗi / faults")
-        raise typer.Exit(1)
-    loaded = load_all(definitions)
-    console.print(
-        f"[green]✓[/] {len(loaded.place.units)} đơn vị / units, {len(loaded.kinds)} loại nguồn / kinds, "
-        f"{len(loaded.kpis)} chỉ tiêu / KPIs, {len(loaded.rules)} luật cảnh báo / alert rules: không lỗi / no faults"
-    )
 
 
 @app.command()

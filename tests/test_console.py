@@ -66,6 +66,22 @@ def test_a_command_starts_without_what_only_others_need(command: str, unneeded: 
     assert not set(unneeded) & set(found)
 
 
+@pytest.mark.parametrize(("content", "told"), [(b"x = 1\n", "name_vi: is required"), (b'title = "\xff"\n', "UTF-8")])
+@pytest.mark.parametrize("is_kpi_wrong", [False, True])
+def test_check_finds_a_wall_that_cannot_be_shown(tmp_path: Path, content: bytes, told: str, is_kpi_wrong: bool) -> None:
+    """Whether or not other definitions have faults."""
+    (tmp_path / "walls").mkdir()
+    (tmp_path / "walls" / "overview.toml").write_bytes(content)
+    if is_kpi_wrong:
+        (tmp_path / "kpis").mkdir()
+        (tmp_path / "kpis" / "mine.toml").write_text("x = 1\n")
+    result = CliRunner().invoke(assembled("check"), ["check", "--definitions", str(tmp_path)])
+    assert result.exit_code == 1
+    (first, *_) = [line for line in result.output.splitlines() if "walls/overview.toml" in line]
+    assert told in first
+    assert ("mine.toml" in result.output) == is_kpi_wrong
+
+
 def test_ctrl_c_while_a_commands_modules_are_being_read_ends_it_in_order(tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     told = (
