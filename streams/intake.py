@@ -61,9 +61,9 @@ class Intake:
     """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
     What a beat leaves behind besides columns: `rejections`, and how often each of the `reasons` was given,
-    `readings_rejected`, `new_keys` (identities of events and of messages without a time, by kind), `foreign` (records
-    that no bridge wrote: offset, why not, first bytes), `gap` (ordinals that never came), `bridges` (each bridge's last
-    batch) and `overtaken` (when bridges were overtaken last, by their own word).
+    `readings_rejected`, `new_keys` (identities of events and of messages without a time or that cannot be read, by
+    kind), `foreign` (records that no bridge wrote: offset, why not, first bytes), `gap` (ordinals that never came),
+    `bridges` (each bridge's last batch) and `overtaken` (when bridges were overtaken last, by their own word).
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Intake:
         except MessageRejected as rejected:
             if rejected.sequence is not None:
                 self._sequence[message] = rejected.sequence
-            elif not route.topic.is_status:
+            elif not route.topic.is_status and not self._is_told_again(message, route.kind_index):
                 self._unreadable.append(route.source)
             self._reject(message, rejected)
             return

@@ -168,6 +168,23 @@ def test_a_batch_numbered_anew_for_the_second_time_is_known_by_what_it_was_under
     assert (totals.accepted, totals.duplicate) == (3, 3)
 
 
+@pytest.mark.parametrize("beats", [1, 2])
+def test_a_message_that_cannot_be_read_and_is_delivered_again_hides_no_loss(beats: int) -> None:
+    """Number 1 is broken and comes twice, number 2 is lost."""
+    feed = Feed(catalogue())
+    feed.tell((SPEED, senml("speed", NOON, 5.0, seq=0), NOON), (SPEED, b"[{broken", NOON + 1_000))
+    if beats == 2:
+        feed.partition.evaluate(NOON + 2_000)
+    feed.tell((SPEED, b"[{broken", NOON + 3_000), redelivered=(0,))
+    feed.tell((SPEED, b"[{broken", NOON + 3_000), redelivered=(0,), renumbered=True)
+    feed.tell((SPEED, senml("speed", NOON + 3_000, 5.0, seq=3), NOON + 3_000))
+    beat = feed.partition.evaluate(NOON + 4_000)
+    assert beat.numbered == (2, 1, 1)
+    assert beat.totals.rejected == 3, "what the journal has is rejected as often as it has it"
+    feed.tell((SPEED, b"[{broken", NOON + 5_000))
+    assert feed.partition.evaluate(NOON + 6_000).numbered == (2, 2, 0), "another one, broken in the same way"
+
+
 def test_ordinals_that_are_missing_show_as_a_difference() -> None:
     feed = Feed(catalogue())
     feed.ordinal = 3
