@@ -143,7 +143,7 @@ def main() -> None:
     asked.add_argument("--hours", type=float, default=2.2)
     hours = asked.parse_args().hours
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    console = Console()
+    console = Console(width=130)
     with tempfile.TemporaryDirectory() as folder, console.status(f"{hours:g} hours, some 7 minutes of CPU each"):
         looks = asyncio.run(lived(Path(folder), hours))
     parts = sorted({part for *_, parts in looks for part in parts})
