@@ -61,8 +61,9 @@ class SqlRecovery(SqlDatabase):
             return self._recovered(connection, partition, horizons or {})
 
     def _recovered(
-        self, connection: Connection, partition: int, horizons: Mapping[str, int], with_panes: bool = True
+        self, connection: Connection, partition: int, horizons: Mapping[str, int], with_many: bool = True
     ) -> Recovered:
+        """`with_many`: with panes and identities, of which there may be hundreds of thousands."""
         found = all_rows(connection, CheckpointTable, CheckpointTable.partition == partition)
         if not found:
             return Recovered(-1, 0, b"", Counts(), [], [], [], [], [], [], [], [], {}, b"")
@@ -78,14 +79,14 @@ class SqlRecovery(SqlDatabase):
             ordinal=row.ordinal,
             clock=row.clock,
             totals=made(Counts, row),
-            panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition) if with_panes else [],
+            panes=all_made(PaneRow, connection, PaneTable, PaneTable.partition == partition) if with_many else [],
             tickets=all_made(TicketRow, connection, TicketTable, TicketTable.partition == partition),
             source_names=sorted(names, key=lambda name: name.number),
             source_blocks=all_made(SourceBlock, connection, SourceBlockTable, SourceBlockTable.partition == partition),
             source_changes=all_made(
                 SourceChange, connection, SourceChangeTable, SourceChangeTable.partition == partition
             ),
-            seen=all_made(SeenRow, connection, SeenTable, SeenTable.partition == partition),
+            seen=all_made(SeenRow, connection, SeenTable, SeenTable.partition == partition) if with_many else [],
             values=values,
             partials=partials,
             alerts=all_made(

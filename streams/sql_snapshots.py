@@ -11,22 +11,32 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from streams.checkpoint import ROLL_UP, BeatMark, PaneRow, Recovered
-from streams.sql_database import answering, each_made
+from streams.checkpoint import ROLL_UP, BeatMark, PaneRow, Recovered, SeenRow
+from streams.sql_database import Table, answering, each_made
 from streams.sql_recovery import UNMERGED_MS, SqlRecovery, partial_of
-from streams.sql_tables import BeatTable, CheckpointTable, PaneTable, PartialTable, SnapshotTable, table_of
+from streams.sql_tables import (
+    BeatTable,
+    CheckpointTable,
+    PaneTable,
+    PartialTable,
+    SeenTable,
+    SnapshotTable,
+    table_of,
+)
 
 MINUTE_MS = 60_000
 MINUTES_KEPT_MS = 60 * MINUTE_MS
 """With a whole state the ledger's minutes of the hour before it are kept: later messages may add to them."""
 
-PANES_A_PIECE = 500
+ROWS_A_PIECE = 500
+_MANY: dict[str, tuple[Any, Table]] = {"panes": (PaneRow, PaneTable), "seen": (SeenRow, SeenTable)}
 _MAP, _ARRAY = b"\xde", b"\xdd"
 """MessagePack's map 16 and array 32: the number of what follows is in 2 and in 4 bytes, big-endian."""
 
@@ -92,9 +102,9 @@ class SqlSnapshots(SqlRecovery):
         return b"".join([*pieces, packing.flush()])
 
     def _encoded(self, connection: Connection, partition: int, horizons: Mapping[str, int]) -> Iterator[bytes]:
-        """A Recovered in msgpack, piece by piece. Of panes there may be hundreds of thousands: they are never all in
-        memory, nor encoded in one go in which no other thread has its turn."""
-        state = self._recovered(connection, partition, horizons, with_panes=False)
+        """A Recovered in msgpack, piece by piece. Of panes and identities there may be hundreds of thousands: they are
+        never all in memory, nor encoded in one go in which no other thread has its turn."""
+        state = self._recovered(connection, partition, horizons, with_many=False)
         if partition == ROLL_UP:
             # Which of the shares that are written it had heard of, the database does not know: each partition's are
             # kept with its own state, and a replay tells what came after (streams.journal_replay).
@@ -114,15 +124,16 @@ class SqlSnapshots(SqlRecovery):
         encode = msgspec.msgpack.Encoder().encode
         yield _MAP + len(state.__struct_fields__).to_bytes(2, "big")
         for name in state.__struct_fields__:
-            if name != "panes":
+            if name not in _MANY:
                 yield encode(name) + encode(getattr(state, name))
-        table = table_of(PaneTable)
-        mine = table.c.partition == partition
-        count = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
-        yield encode("panes") + _ARRAY + count.to_bytes(4, "big")
-        panes = each_made(PaneRow, connection, PaneTable, mine)
-        while part := list(islice(panes, PANES_A_PIECE)):
-            yield b"".join(map(encode, part))
+        for name, (struct, model) in _MANY.items():
+            table = table_of(model)
+            mine = table.c.partition == partition
+            count = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
+            yield encode(name) + _ARRAY + count.to_bytes(4, "big")
+            rows = each_made(struct, connection, model, mine)
+            while part := list(islice(rows, ROWS_A_PIECE)):
+                yield b"".join(map(encode, part))
 
     def write_snapshot(self, partition: int, at: int, content: bytes) -> None:
         with self._writing() as connection:

@@ -32,7 +32,7 @@ from streams.checkpoint import (
     SummaryRow,
     TicketRow,
 )
-from streams.sql_snapshots import PANES_A_PIECE
+from streams.sql_snapshots import ROWS_A_PIECE
 from streams.sql_store import SqlStore
 
 HOUR = 3_600_000
@@ -185,17 +185,20 @@ def test_the_roll_up_gets_every_partitions_shares_of_windows_it_may_not_have_mer
 
 def test_a_state_is_kept_as_it_was_at_its_moment_while_commits_go_on(store: SqlStore) -> None:
     share, named = Partial("pm25", T0, b"share"), SourceName(0, "06658", "air", "s1")
-    panes = [pane(number) for number in range(3 * PANES_A_PIECE - 1)]
-    first = checkpoint(-1, 1, panes=panes, source_names=[named], values=[value(T0)], partials=[share])
+    panes = [pane(number) for number in range(3 * ROWS_A_PIECE - 1)]
+    seen = [SeenRow(T0 + number, b"12345678") for number in range(2 * ROWS_A_PIECE)]
+    first = checkpoint(-1, 1, panes=panes, seen=seen, source_names=[named], values=[value(T0)], partials=[share])
     assert store.commit_all([first, checkpoint(-1, 1, partition=ROLL_UP)]) == {0, ROLL_UP}
     moment = store.open_moment([0, ROLL_UP], T0 + 1, {})
     assert moment is not None
-    later = checkpoint(1, 2, panes=[pane(2, n=9), pane(5_000)], values=[value(T0, 2.0)])
+    more = [SeenRow(T0 + HOUR, b"abcdefgh")]
+    later = checkpoint(1, 2, panes=[pane(2, n=9), pane(5_000)], seen=more, seen_until=T0, values=[value(T0, 2.0)])
     assert store.commit_all([later, checkpoint(1, 2, partition=ROLL_UP)]) == {0, ROLL_UP}
     assert moment.keep()
     assert kept_moments(store, [0, ROLL_UP]) == [T0 + 1]
     kept = store.kept_states({0: T0 + 1, ROLL_UP: T0 + 1})
     assert sorted(kept[0].panes, key=lambda row: row.pane) == panes
+    assert sorted(kept[0].seen, key=lambda row: row.until) == seen
     assert (kept[0].at, kept[0].offset, kept[0].values) == (T0 + 1, 1, [value(T0)])
     assert (kept[0].source_names, kept[0].partials, kept[ROLL_UP].partials) == ([named], [share], [])
     assert store.recover(0).offset == 2
