@@ -61,7 +61,7 @@ class Intake:
     """Holds batches between two beats, and decodes them on the beat: `observe` …, `take`, `clear`.
 
     What a beat leaves behind besides columns: `rejections`, and how often each of the `reasons` was given,
-    `readings_rejected`, `new_keys` (identities of events and of messages without a time or that cannot be read, by
+    `readings_rejected`, `new_keys` (identities of events and of messages without a time or a readable number, by
     kind), `foreign` (records that no bridge wrote: offset, why not, first bytes), `gap` (ordinals that never came),
     `bridges` (each bridge's last batch) and `overtaken` (when bridges were overtaken last, by their own word).
     """
