@@ -15,7 +15,7 @@ from control_center.http_access import wall_token
 from control_center.http_gateway import GatewaySettings, build_gateway, gateway_config
 from control_center.listening_port import PortOption, check_port
 from control_center.sql_accounts import SqlAccounts
-from control_center.toml_walls import load_walls, wall_faults
+from control_center.toml_walls import load_walls, read_walls
 from control_center.wall import FONT_REM, arc_minutes, layout_of
 from sensors.errors import SettingsError
 from sensors.system_clock import now_ms
@@ -42,14 +42,14 @@ def check(definitions: OverlayOption = None) -> None:
     """Kiểm tra mọi tệp định nghĩa / check every definition file; lists all faults at once, exit code 1 if any."""
     faults = check_definitions(definitions)
     loaded = None if faults else load_all(definitions)
-    faults = [*faults, *wall_faults(None if loaded is None else loaded.kpis, definitions)]
+    walls, wrong = read_walls(None if loaded is None else loaded.kpis, definitions)
+    faults = [*faults, *wrong]
     for fault in faults:
         # One fault a line, however narrow: a path that is cut in two can neither be clicked nor searched for.
         console.print(f"[red]✗[/] {escape(str(fault))}", highlight=False, soft_wrap=True)
     if loaded is None or faults:
         console.print(f"{len(faults)} lỗi / faults")
         raise typer.Exit(1)
-    walls = load_walls(loaded.kpis, definitions)
     console.print(
         f"[green]✓[/] {len(loaded.place.units)} đơn vị / units, {len(loaded.kinds)} loại nguồn / kinds, "
         f"{len(loaded.kpis)} chỉ tiêu / KPIs, {len(loaded.rules)} luật cảnh báo / alert rules, "

@@ -13,18 +13,14 @@ SHIPPED_WALLS = Path(__file__).parent / "walls"
 
 def load_walls(kpis: Mapping[str, Kpi], overlay: Path | None = None) -> dict[str, Wall]:
     """The walls by id; the city's folder `overlay` may hold `walls/`. Raises DefinitionError with all faults."""
-    walls, faults = _read(kpis, overlay)
+    walls, faults = read_walls(kpis, overlay)
     if faults:
         raise DefinitionError(faults)
     return walls
 
 
-def wall_faults(kpis: Mapping[str, Kpi] | None, overlay: Path | None = None) -> list[Fault]:
-    """All faults of the walls; without the KPIs, where these have faults themselves, those of their files alone."""
-    return _read(kpis, overlay)[1]
-
-
-def _read(kpis: Mapping[str, Kpi] | None, overlay: Path | None) -> tuple[dict[str, Wall], list[Fault]]:
+def read_walls(kpis: Mapping[str, Kpi] | None, overlay: Path | None = None) -> tuple[dict[str, Wall], list[Fault]]:
+    """The walls by id and all faults; without the KPIs (these have faults themselves), those of the files alone."""
     folders = [SHIPPED_WALLS] if overlay is None else [SHIPPED_WALLS, overlay / "walls"]
     found = gather(Wall, folders)
     home = {f"walls/{stem}.toml": path for stem, path in found.files.items()}
