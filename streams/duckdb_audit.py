@@ -38,7 +38,6 @@ from streams.toml_catalogue import Definitions
 HOUR_MS = 3_600_000
 MEMORY = "1GB"
 ROWS_A_LOAD = 100_000
-LOOKED_AT_TWICE = 1_000
 PATIENCE_S = 2.0
 """How long a window of a district or the place may lag behind its partitions' checkpoints."""
 
@@ -74,8 +73,7 @@ class DuckdbAudit:
         self, journal: JournalReader, store: SqlStore, progress: Progress, patience_s: float = PATIENCE_S
     ) -> AuditReport:
         """Compare; raises Unavailable when the journal or the database does not answer."""
-        for values in store.closed_values(*self._span):
-            self._load("told", _told(values))
+        self._load_told("told", store, self._span)
         await self._read_journal(journal, store.offsets(), progress)
         self._load_definitions()
         self._run("desk")
@@ -170,27 +168,26 @@ class DuckdbAudit:
     # The result
 
     def _wrong(self) -> list[tuple[Any, ...]]:
+        """The first of them, in order of time."""
         return self._database.execute(
             'SELECT outcome, kpi, scope, "end", told, told_n, computed, computed_n FROM compared'
             ' WHERE list_contains($wrong, outcome) ORDER BY "end", kpi, len(scope) DESC, scope LIMIT $limit',
-            {"wrong": list(WRONG), "limit": LOOKED_AT_TWICE},
+            {"wrong": list(WRONG), "limit": LISTED_MAX},
         ).fetchall()
 
     def _look_again(self, store: SqlStore) -> None:
-        for _, kpi, scope, end, told, told_n, _, _ in self._wrong():
-            now = store.history(kpi, scope, end, end, 1)
-            if (now[0].value, now[0].n) != (told, told_n) if now else told_n is not None:
-                self._database.execute(
-                    "UPDATE compared SET outcome = 'moving' WHERE kpi = ? AND scope = ? AND \"end\" = ?",
-                    (kpi, scope, end),
-                )
+        """A turn of the hour closes thousands of windows between two looks: all that are wrong are looked at again."""
+        bounds = 'SELECT min("end"), max("end") FROM compared WHERE list_contains($wrong, outcome)'
+        ((first, last),) = self._database.execute(bounds, {"wrong": list(WRONG)}).fetchall()
+        self._load_told("told_again", store, Span(first - 1, last))
+        self._run("look_again", {"wrong": list(WRONG)})
 
     def _report(self) -> AuditReport:
         windows: dict[str, dict[Outcome, int]] = {kpi: {} for kpi in self._kpis}
         counts = "SELECT kpi, outcome, count(*) FROM compared GROUP BY kpi, outcome"
         for kpi, outcome, count in self._database.execute(counts).fetchall():
             windows[kpi][outcome] = count
-        differences = [self._difference(row, number == 0) for number, row in enumerate(self._wrong()[:LISTED_MAX])]
+        differences = [self._difference(row, number == 0) for number, row in enumerate(self._wrong())]
         readings, counted = (self._count(table) for table in ("reading", "counted"))
         heard = self._testimony
         readings += self._count("desk_reading")
@@ -225,6 +222,10 @@ class DuckdbAudit:
         self._database.register("part", columns)
         self._database.execute(f"INSERT INTO {table} BY NAME SELECT * FROM part")  # noqa: S608 (names of ours)
         self._database.unregister("part")
+
+    def _load_told(self, table: str, store: SqlStore, span: Span) -> None:
+        for values in store.closed_values(*span):
+            self._load(table, _told(values))
 
     def _load_rows(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         """A few rows: definitions."""

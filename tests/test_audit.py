@@ -287,6 +287,26 @@ def test_a_window_that_history_changes_meanwhile_is_not_compared(data: Path) -> 
     assert (report.wrong, report.total("moving")) == (0, 1)
 
 
+def test_windows_that_close_by_the_thousand_meanwhile_are_not_missing(data: Path) -> None:
+    """As at a turn of the hour in a place of many units and KPIs: the audit has read history just before."""
+    history = sqlite3.connect(data / "history.sqlite")
+    with history:
+        history.execute("CREATE TABLE later AS SELECT * FROM value")
+        history.execute("DELETE FROM value")
+    done = []
+
+    def meanwhile(stage: str, at: int, total: int) -> None:
+        if stage == "windows" and not done:
+            done.append(stage)
+            with history:
+                history.execute("INSERT INTO value SELECT * FROM later")
+
+    report = audited(data, progress=meanwhile)
+    history.close()
+    assert (report.wrong, report.differences) == (0, [])
+    assert report.total("moving") > 2_000
+
+
 def test_an_audit_neither_waits_for_a_writer_nor_holds_one_up(data: Path) -> None:
     writer = sqlite3.connect(data / "journal.sqlite", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
