@@ -43,6 +43,9 @@ WINDOW_FULL = 16
 look more often once it has. Looking is the dearer half of a quiet bridge."""
 
 HEARTBEAT_MS = 1_000
+HEARTBEAT_EVERYWHERE_MS = 3_600_000
+"""How often in every partition of ours: one without a record within the journal's retention has lost its numbering."""
+
 STOP_S = 2.0
 SESSION_S = 7 * 86_400
 log = structlog.get_logger("bridge")
@@ -153,7 +156,7 @@ class MqttBridge:
             await asyncio.to_thread(client.loop_stop)
 
     async def _pump(self, client: PlainClient, packer: Packer, stop: asyncio.Event) -> None:
-        heartbeat_at = 0
+        heartbeat_at = everywhere_at = -HEARTBEAT_EVERYWHERE_MS
         while not stop.is_set():
             await self._collect(stop)
             taken = self._inbox.take()
@@ -162,9 +165,10 @@ class MqttBridge:
             received, now, counts = packer.held, self._clock(), self.counts()
             batches = packer.seal(now, counts)
             if not 0 <= now - heartbeat_at < HEARTBEAT_MS:  # also when the clock was set back
-                # The first one into all that is ours: the worker misses nobody any more who wrote there before.
-                told = self._mine[:1] if heartbeat_at else self._mine
-                heartbeat_at = now
+                # The first one into all that is ours, too: the worker misses nobody any more who wrote there before.
+                told, heartbeat_at = self._mine[:1], now
+                if not 0 <= now - everywhere_at < HEARTBEAT_EVERYWHERE_MS:
+                    told, everywhere_at = self._mine, now
                 batches += [packer.heartbeat(number, now, counts) for number in told]
             if batches:
                 await self._append(packer, batches)

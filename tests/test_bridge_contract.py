@@ -384,6 +384,21 @@ async def test_a_bridge_whose_clock_is_set_back_goes_on_saying_that_it_is_there(
         await desk.until(lambda found: any(batch.sealed_at == now[0] for batch in found))
 
 
+async def test_a_partition_to_which_nobody_sends_has_a_heartbeat_every_hour_so_that_its_numbering_never_expires(
+    scripted: tuple[ScriptedBroker, Desk],
+) -> None:
+    _, desk = scripted
+    now = [1_000_000]
+    async with desk.bridge(clock=lambda: now[0]):
+        await desk.until(lambda found: len(found) == PARTITIONS)
+        now[0] += 3_599_000
+        found = await desk.until(lambda found: any(batch.sealed_at == now[0] for batch in found))
+        assert {batch.partition for batch in found if batch.sealed_at == now[0]} == {0}
+        now[0] += 1_000
+        found = await desk.until(lambda found: any(batch.sealed_at == now[0] for batch in found))
+        assert {batch.partition for batch in found if batch.sealed_at == now[0]} == set(range(PARTITIONS))
+
+
 @pytest.mark.parametrize("url", ["", "localhost", "http://x:1", "mqtt://", "mqtt://x:port", "mqtt://x/path"])
 def test_a_wrong_address_is_named_with_what_was_expected(url: str) -> None:
     with pytest.raises(SettingsError, match="mqtt://host:port"):
