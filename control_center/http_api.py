@@ -66,7 +66,7 @@ def api_routes(context: Context) -> APIRouter:
         to: Instant = "",
         limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
     ) -> list[LedgerRowAnswer]:
-        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        start, end = _stretch(from_, to)
         rows = await from_store(lambda: context.store.ledger_rows(start, end, limit))
         return [answer.ledger_row(partition, row) for partition, row in rows]
 
@@ -104,7 +104,7 @@ def api_routes(context: Context) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     ) -> list[KpiAnswer]:
         kpi, code = kpi_of(kpi_id, unit)
-        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        start, end = _stretch(from_, to)
         rows = await from_store(lambda: context.store.history(kpi.id, code, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
 
@@ -120,7 +120,7 @@ def api_routes(context: Context) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
     ) -> list[KpiAnswer]:
         kpi, _ = kpi_of(kpi_id, "")
-        start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+        start, end = _stretch(from_, to)
         rows = await from_store(lambda: context.store.windows(kpi.id, start, end, limit))
         return [answer.of_value(kpi, row) for row in rows]
 
@@ -180,6 +180,13 @@ def _described_place(context: Context) -> dict[str, Any]:
 @lru_cache(1)
 def _schematic() -> bytes:
     return (SHIPPED_PLACE / "map_schematic.json").read_bytes()
+
+
+def _stretch(from_: str, to: str) -> tuple[int, int]:
+    start, end = _instant("from", from_, 0), _instant("to", to, MS_MAX)
+    if start > end:
+        raise fault(422, "from: không được sau to", "from: must not be after to")
+    return start, end
 
 
 def _instant(name: str, text: str, default: int) -> int:

@@ -40,6 +40,20 @@ from streams.toml_catalogue import Definitions
 
 __all__ = ["GatewaySettings", "ReplaySpan", "build_gateway", "gateway_config"]
 
+WRONG_VI = {
+    "missing": "còn thiếu",
+    "int_parsing": "phải là số nguyên",
+    "greater_than_equal": "phải từ {ge} trở lên",
+    "less_than_equal": "phải từ {le} trở xuống",
+    "string_too_long": "dài nhất {max_length} ký tự",
+    "string_too_short": "ngắn nhất {min_length} ký tự",
+    "string_pattern_mismatch": "phải đúng mẫu {pattern}",
+    "string_type": "phải là chuỗi ký tự",
+    "json_invalid": "không phải JSON",
+    "extra_forbidden": "không có trường này",
+}
+"""What FastAPI finds wrong, in Vietnamese; anything else is "không hợp lệ"."""
+
 _DESCRIPTION = """Số liệu sống của trung tâm điều hành / live figures of the operations centre.
 
 Times are milliseconds UTC. `unit` is a commune's five-digit code, a former district's or the place's; `ucum` a unit of
@@ -161,5 +175,10 @@ def _in_both_languages(_: Request, error: Exception) -> JSONResponse:
 
 def _wrong_question(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = "; ".join(f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}" for found in error.errors())
-    return JSONResponse({"detail": {"vi": f"tham số sai: {faults}", "en": f"wrong parameters: {faults}"}}, 422)
+    vi, en = list[str](), list[str]()
+    for found in error.errors():
+        place = ".".join(str(part) for part in found["loc"])
+        vi.append(f"{place}: {WRONG_VI.get(found['type'], 'không hợp lệ').format_map(found.get('ctx', {}))}")
+        en.append(f"{place}: {found['msg']}")
+    detail = {"vi": f"tham số sai: {'; '.join(vi)}", "en": f"wrong parameters: {'; '.join(en)}"}
+    return JSONResponse({"detail": detail}, 422)

@@ -36,6 +36,9 @@ from sensors.topic import in_share, partition_of
 
 KEEPALIVE_S = 15
 RECONNECT_S = (1, 8)
+SAID_EVERY = 8
+"""A broker that does not answer is told of at the first try, and then about once a minute."""
+
 LOOK_S = 0.015
 LOOK_STALLED_S = 0.005
 WINDOW_FULL = 16
@@ -118,6 +121,7 @@ class MqttBridge:
         self._is_called = False
         self._is_stalling = False
         self._subscribing = 0
+        self._unanswered = 0
         self.subscribed = asyncio.Event()
         self.journaled = 0
         self.overtaken = 0
@@ -235,6 +239,7 @@ class MqttBridge:
         client.will_set(self.status_topic, b"offline", 1, True)
         client.reconnect_delay_set(*RECONNECT_S)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
         client.suppress_exceptions = False
         return client
@@ -250,10 +255,16 @@ class MqttBridge:
         properties.ReceiveMaximum = 20_000
         client.connect_async(address.host, address.port, KEEPALIVE_S, clean_start=False, properties=properties)
 
+    def _on_connect_fail(self, _: mqtt.Client, __: Any) -> None:
+        if not self._unanswered % SAID_EVERY:
+            log.warning("the broker does not answer; trying again", broker=f"{self._address.host}:{self._address.port}")
+        self._unanswered += 1
+
     def _on_connect(self, client: mqtt.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         if reason.is_failure:
             log.error("the broker refused the bridge", reason=str(reason), broker=self._address.host)
             return
+        self._unanswered = 0
         client.publish(self.status_topic, b"online", 1, True)
         parts = [self._filters[start : start + 8] for start in range(0, len(self._filters), 8)]
         self._subscribing = len(parts)

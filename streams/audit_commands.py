@@ -1,6 +1,8 @@
 """`ioc audit`: every closed window again, by a second path."""
 
 import asyncio
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +45,8 @@ def audit(
     loaded = load_all(records.definitions)
     span = parse_span(begin, end, loaded.place.zone)
     store = SqlStore(secret_from(records.database, "IOC_DATABASE_PASSWORD"))
+    # What is stopped leaves no temporary files either.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         report = asyncio.run(_audit(loaded, span, records.journal, store))
     except Unavailable as reason:

@@ -71,10 +71,13 @@ def default_data() -> Path:
 def records_of(data: Path | None, database: str, journal: str = "", definitions: Path | None = None) -> Records:
     """A cluster's where a `database` is named and no `data`; else the folder's, or the default folder's.
 
-    Raises SettingsError when `ioc up` has written nothing there, and where only a `journal` is named: to read another
+    Raises SettingsError when nothing is there, and where only a `journal` is named: to read another
     than that would be no answer.
     """
     if database and data is None:
+        path = database.partition("sqlite:///")[2].partition("?")[0]
+        if path and not Path(path).exists():  # to open it would make it
+            raise SettingsError(f"--database {database}: không có tệp này / no such file")
         return Records(database, journal, definitions, are_embedded=False)
     if journal and data is None:
         raise SettingsError(f"--journal {journal}: thiếu --database / a cluster's --database is missing")

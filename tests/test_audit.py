@@ -1,8 +1,12 @@
 """`ioc audit`: a second, plain path agrees with the worker, and finds whatever history says otherwise."""
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -372,3 +376,15 @@ def test_a_period_without_windows_is_no_proof(data: Path) -> None:
     result = CliRunner().invoke(assembled("audit"), ["audit", "2020-01-01", "2020-01-02", "--data", str(data)])
     assert result.exit_code == 1
     assert "no window to compare" in result.stdout
+
+
+def test_an_audit_that_is_stopped_leaves_no_temporary_files(data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "temporary"
+    own.mkdir()
+    command = [sys.executable, "-m", "control_center.console", "audit", "2026-11-24", "2026-11-25", "--data", str(data)]
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(own)}) as running:
+        while running.poll() is None and not list(own.glob("ioc-audit-*/audit.duckdb")):
+            pass
+        running.send_signal(signal.SIGTERM)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert list(own.iterdir()) == []

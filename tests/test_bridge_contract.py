@@ -1,6 +1,7 @@
 """The bridge's contract, on NATS and on Mosquitto: acknowledged means journaled, and nothing is lost or reordered."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -397,6 +398,28 @@ async def test_a_partition_to_which_nobody_sends_has_a_heartbeat_every_hour_so_t
         now[0] += 1_000
         found = await desk.until(lambda found: any(batch.sealed_at == now[0] for batch in found))
         assert {batch.partition for batch in found if batch.sealed_at == now[0]} == set(range(PARTITIONS))
+
+
+async def test_a_bridge_says_that_no_broker_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    journal, failed, stop = SqliteJournal.open(tmp_path / "journal.sqlite", PARTITIONS), Signal(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Listening(FastClient):
+        def _handle_on_connect_fail(self) -> None:
+            super()._handle_on_connect_fail()  # type: ignore[no-untyped-call]
+            loop.call_soon_threadsafe(failed.raise_)
+
+    said = failed.next()
+    address = MqttAddress("127.0.0.1", port)
+    running = asyncio.create_task(MqttBridge(address, journal, now_ms, "b", PARTITIONS, client=Listening).run(stop))
+    async with asyncio.timeout(20):
+        await said.wait()
+    stop.set()
+    await running
+    await journal.close()
+    assert f"127.0.0.1:{port}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://x:1", "mqtt://", "mqtt://x:port", "mqtt://x/path"])

@@ -52,7 +52,7 @@ def test_a_journal_alone_is_not_answered_from_another_one() -> None:
         records_of(None, "", "kafka://kafka:9092")
 
 
-@pytest.mark.parametrize(
+READING = pytest.mark.parametrize(
     "command",
     [
         ["audit", "2026-11-24", "2026-11-25"], ["explain", "traffic_speed", "06673"],
@@ -60,6 +60,17 @@ def test_a_journal_alone_is_not_answered_from_another_one() -> None:
     ],
     ids=lambda command: command[0],
 )  # fmt: skip
+
+
+@READING
+def test_no_command_makes_a_database_of_a_mistyped_path(tmp_path: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(assembled(command[0]), [*command, "--database", f"sqlite:///{tmp_path / 'none'}"])
+    assert isinstance(result.exception, SettingsError)
+    assert str(result.exception).startswith(f"--database sqlite:///{tmp_path / 'none'}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@READING
 def test_every_command_says_which_folder_has_nothing_and_what_to_do(tmp_path: Path, command: list[str]) -> None:
     result = CliRunner().invoke(assembled(command[0]), [*command, "--data", str(tmp_path / "none")])
     assert isinstance(result.exception, SettingsError)

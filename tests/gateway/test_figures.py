@@ -72,7 +72,12 @@ async def test_rejections_are_newest_first_with_their_payload(world: World) -> N
     assert [row["time"] for row in answers] == [T0 + 2, T0 + 1]
     assert base64.b64decode(answers[0]["payload"]) == b"\xff\x00"
     assert (answers[0]["topic"], answers[0]["reason"], answers[0]["ordinal"]) == ("ioc/x", "bad_topic", 2)
-    assert (await world.site.ask("/api/rejections?limit=0")).status == 422
+    wrong = await world.site.ask("/api/rejections?limit=0")
+    assert wrong.status == 422
+    assert wrong.json["detail"] == {
+        "vi": "tham số sai: query.limit: phải từ 1 trở lên",
+        "en": "wrong parameters: query.limit: Input should be greater than or equal to 1",
+    }
 
 
 async def test_what_the_broker_refused_stands_among_the_rejections_with_the_clients_address(world: World) -> None:
@@ -122,6 +127,15 @@ async def test_history_has_every_closed_window_between_two_instants(world: World
     wrong = await world.site.ask(f"/api/kpis/vn_aqi/history?unit={UNIT}&from=yesterday")
     assert wrong.status == 422
     assert "RFC 3339" in wrong.json["detail"]["en"]
+
+
+@pytest.mark.parametrize(
+    "path", [f"/api/kpis/vn_aqi/history?unit={UNIT}&", "/api/kpis/vn_aqi/windows?", "/api/ledger/rows?"]
+)
+async def test_a_stretch_that_ends_before_it_begins_is_refused_not_answered_by_nothing(world: World, path: str) -> None:
+    wrong = await world.site.ask(f"{path}from={T0 + 1}&to={T0}")
+    assert (wrong.status, wrong.json["detail"]["en"]) == (422, "from: must not be after to")
+    assert (await world.site.ask(f"{path}from={T0}&to={T0}")).status == 200
 
 
 async def test_all_alerts_that_ever_were_can_be_had_in_parts(world: World) -> None:
