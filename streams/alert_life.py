@@ -11,10 +11,13 @@
 An alert that has returned before anyone acknowledged it stays open until someone does: the room must know that it
 was there. *Unknown is not returned*: when the data stop, an alert keeps its state.
 
+An alert whose rule or unit is defined no more returns when the processor starts, and says why: nothing would ever
+look at its condition again.
+
 Ids are made of rule, scope, device and occurrence, so that a beat told again after a crash makes the same alert.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -29,6 +32,7 @@ TRANSITIONS: dict[tuple[AlertState, str], AlertState] = {
     ("unack_returned", "reraise"): "unack_active",
 }
 COMMENT_MAX = 2_000
+UNDEFINED = "Quy tắc hoặc đơn vị không còn được định nghĩa / its rule or unit is no longer defined"
 
 Key = tuple[str, str, str]
 """Rule, scope, device."""
@@ -80,6 +84,15 @@ class AlertBook:
         silent = now - last_seen > rule.silent_s * 1000
         minutes = None if not last_seen else round((now - last_seen) / 60_000, 1)
         self._observe((rule_id, scope, device), rule, silent, not silent, minutes, now)
+
+    def withdraw_undefined(self, scopes: Collection[str], now: int) -> None:
+        """Return what was open when a rule was taken out, or a unit: `scopes` are those that there are."""
+        gone = {key for key in (*self._open, *self._holds) if key[0] not in self._rules or key[1] not in scopes}
+        for key in sorted(gone):
+            self._holds.pop(key, None)
+            alert = self._open.get(key)
+            if alert is not None and (alert.state, "return") in TRANSITIONS:
+                self._step(key, alert, "return", now, text=UNDEFINED)
 
     def watched(self, rule_id: str) -> list[tuple[str, str]]:
         """Scope and device of what a rule holds or has open: what has to be looked at though nothing is wrong now."""

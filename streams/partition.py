@@ -93,6 +93,7 @@ class Partition:
         self._intake = Intake(number, catalogue, self._sources, self._tickets, self._seen, self._clocks)
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "unit"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
+        self._has_begun = False
         self._newest: dict[tuple[str, str], Value] = {}
         self._numbered = (0, 0, 0)
         self._kept_house_at = recovered.at or now
@@ -360,6 +361,9 @@ class Partition:
         self._partials[kpi, frame.end] = partial if before is None else amended_partial(before, partial)
 
     def _step_alerts(self, beat: Beat, now: int) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._alerts.withdraw_undefined({self._catalogue.place.code, *self._catalogue.unit_codes}, now)
         for rule in self._catalogue.rules.values():
             if rule.scope != "unit" or not rule.kpi:
                 continue

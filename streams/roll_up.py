@@ -93,6 +93,7 @@ class RollUp:
         self._heard: dict[int, int] = {}  # by partition, the beat of its newest report
         rules = {name: rule for name, rule in catalogue.rules.items() if rule.scope == "place"}
         self._alerts = AlertBook(rules, recovered.occurrences, recovered.alerts, recovered.pending_holds)
+        self._has_begun = False
         self._expected, self._expected_at = recovered.offset, recovered.at
         self._beats = max(recovered.offset, 0)
         self._kept_house_at = recovered.at or now
@@ -273,6 +274,9 @@ class RollUp:
 
     def _step_alerts(self, beat: Beat, now: int) -> None:
         place = self._catalogue.place.code
+        if not self._has_begun:
+            self._has_begun = True
+            self._alerts.withdraw_undefined({place}, now)
         for rule in self._catalogue.rules.values():
             if rule.scope != "place" or not rule.kpi:
                 continue

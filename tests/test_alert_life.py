@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sensors.errors import CommandRefused
 from streams.alert import AlertStep, Command, Example, Rule
-from streams.alert_life import TRANSITIONS, AlertBook, run_example
+from streams.alert_life import TRANSITIONS, UNDEFINED, AlertBook, run_example
 
 S = 1_000
 
@@ -107,6 +107,35 @@ def test_nobody_acknowledges_twice_and_nothing_closed_is_touched() -> None:
         acknowledge(one, 13)
     with pytest.raises(CommandRefused, match="đã đóng"):
         acknowledge(one, 13, "wait_long-06658-9")
+
+
+@pytest.mark.parametrize(("rules", "scopes"), [({}, {"06658"}), ({"wait_long": rule()}, {"22"})], ids=["rule", "unit"])
+def test_what_is_open_returns_and_can_be_closed_when_its_rule_or_unit_is_taken_out(
+    rules: dict[str, Rule], scopes: set[str]
+) -> None:
+    one = book()
+    play(one, (0, 40), (10, 40))
+    for is_acknowledged in (False, True):
+        if is_acknowledged:
+            acknowledge(one, 20)
+        alerts = [msgspec.structs.replace(alert) for alert in one.open()]
+        after = AlertBook(rules, {("wait_long", "06658", ""): 1}, alerts, one.packed_holds())
+        after.withdraw_undefined(scopes, 30 * S)
+        alerts, steps = after.take()
+        assert [(step.op, step.text) for step in steps] == [("return", UNDEFINED)]
+        assert [alert.state for alert in alerts] == ["closed" if is_acknowledged else "unack_returned"]
+        after.withdraw_undefined(scopes, 40 * S)
+        assert after.take() == ([], [])
+        if not is_acknowledged:
+            acknowledge(after, 50)
+        assert after.open() == []
+
+
+def test_what_is_still_defined_is_not_withdrawn() -> None:
+    one = book()
+    play(one, (0, 40), (10, 40))
+    one.withdraw_undefined({"06658"}, 30 * S)
+    assert one.take() == ([], [])
 
 
 def test_a_comment_is_a_step_with_its_author_and_an_empty_one_is_refused() -> None:

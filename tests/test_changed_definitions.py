@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from small_world import NOON, A, B, Feed, _kpi, catalogue, cloudevent, kinds, kpis, nothing, place, senml
 
+from streams.alert import Command, Rule
+from streams.alert_life import UNDEFINED
 from streams.beat import Value
 from streams.catalogue import Catalogue, compile_catalogue
 from streams.checkpoint import ROLL_UP
 from streams.partial import amended_partial, cells_of, unpack_share
+from streams.partition import Partition
 from streams.roll_up import Report, RollUp
 from streams.sql_store import SqlStore
 
@@ -236,3 +239,33 @@ def test_what_was_told_of_a_closed_window_stays_as_the_definition_of_then_had_it
     assert roll_up.evaluate(now).closed
     assert store.commit(roll_up.checkpoint(now, [], []))
     assert RollUp(new, store.recover(ROLL_UP), now + 5_000).evaluate(now + 5_000).closed == []
+
+
+@pytest.mark.parametrize("scope", ["unit", "place"])
+def test_an_alert_whose_rule_is_taken_out_returns_at_the_next_start_says_why_and_is_closed_by_who_sees_it(
+    store: SqlStore, scope: str
+) -> None:
+    code = A if scope == "unit" else place().code
+    fast = Rule(
+        "fast", "Nhanh", "Fast", "h", "h", "warning", "so", "c", "c", "q", "q", "r", "r", 600,
+        kpi="speed", above=80.0, clear=70.0, scope=scope,  # type: ignore[arg-type]
+    )  # fmt: skip
+    feed, now = Feed(catalogue({"fast": fast})), NOON + 500
+    roll_up = RollUp(catalogue({"fast": fast}), nothing(), NOON)
+    feed.tell((f"ioc/{A}/traffic/cam", senml("speed", NOON, 90.0), NOON))
+    beat = feed.partition.evaluate(now)
+    roll_up.report(Report(0, beat.partials, None), now)
+    roll_up.evaluate(now)
+    assert store.commit(feed.partition.checkpoint(now))
+    assert store.commit(roll_up.checkpoint(now, [], []))
+
+    now += 5_000
+    owner: Partition | RollUp = RollUp(catalogue(), store.recover(ROLL_UP), now)
+    if scope == "unit":
+        owner = again(feed, catalogue(), store, now).partition
+    assert [alert.state for alert in owner.open_alerts()] == ["unack_active"]
+    beat = owner.evaluate(now)
+    assert [(step.op, step.text) for step in beat.steps] == [("return", UNDEFINED)]
+    assert owner.evaluate(now + 500).steps == []
+    owner.command(Command("c", now, "an", "acknowledge", f"fast-{code}-1"), now + 600)
+    assert owner.open_alerts() == []
