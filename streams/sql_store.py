@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from sensors.broker_refusal import Refusal
 from streams.alert import Alert, AlertStep, Command
@@ -290,11 +291,11 @@ class SqlStore(SqlCheckpoints):
         return self._note("refused by broker")
 
     def refusals_noticed(self, by: int) -> int:
-        """How many had been noticed by `by` (ms UTC)."""
+        """How many had been noticed by `by` (ms UTC), a time of which the later ones are still kept (`forget`)."""
         table = table_of(RefusalTable)
-        query = sa.select(sa.func.count()).select_from(table).where(table.c.at <= by)
+        later = sa.select(sa.func.count()).select_from(table).where(table.c.at > by)
         with self._reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            return self._noted(connection, "refused by broker") - int(connection.execute(later).scalar_one())
 
     def refusals(self, limit: int, by: int = MS_MAX) -> list[tuple[int, Refusal]]:
         """The newest refusals first, each with when it was noticed (ms UTC), of those noticed by `by`."""
@@ -315,9 +316,12 @@ class SqlStore(SqlCheckpoints):
             self._put_rows(connection, NoteTable, [{"name": "broker log read to", "number": read_to}])
 
     def _note(self, name: str) -> int:
-        table = table_of(NoteTable)
         with self._reading() as connection:
-            return int(connection.execute(sa.select(table.c.number).where(table.c.name == name)).scalar() or 0)
+            return self._noted(connection, name)
+
+    def _noted(self, connection: Connection, name: str) -> int:
+        table = table_of(NoteTable)
+        return int(connection.execute(sa.select(table.c.number).where(table.c.name == name)).scalar() or 0)
 
     # Summaries and the outbox
 
@@ -354,7 +358,8 @@ class SqlStore(SqlCheckpoints):
     # Retention
 
     def forget(self, now: int) -> None:
-        """Drop what nobody can ask for any more: old shares, ledger minutes, and rejections beyond their bound."""
+        """Drop what nobody can ask for any more: old shares, ledger minutes, and rejections and refusals beyond their
+        bound; refusals that a replay asks for are not."""
         partial, ledger, rejection = table_of(PartialTable), table_of(LedgerTable), table_of(RejectionTable)
         with self._writing() as connection:
             connection.execute(sa.delete(partial).where(partial.c.at < now - PARTIALS_KEPT_MS))
@@ -369,3 +374,7 @@ class SqlStore(SqlCheckpoints):
             oldest_kept = connection.execute(newest).scalar()
             if oldest_kept is not None:
                 connection.execute(sa.delete(rejection).where(rejection.c.at <= oldest_kept))
+            refusal = table_of(RefusalTable)
+            newest = sa.select(refusal.c.id).order_by(refusal.c.id.desc()).offset(REJECTIONS_KEPT).limit(1)
+            is_beyond = refusal.c.id <= newest.scalar_subquery()
+            connection.execute(sa.delete(refusal).where(is_beyond, refusal.c.at < now - REPLAY_KEPT_MS))

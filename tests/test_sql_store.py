@@ -36,6 +36,7 @@ from streams.sql_snapshots import ROWS_A_PIECE
 from streams.sql_store import SqlStore
 
 HOUR = 3_600_000
+DAY = 24 * HOUR
 T0 = 1_790_000_000_000 // HOUR * HOUR
 
 
@@ -367,6 +368,26 @@ def test_what_the_broker_refused_is_counted_once_with_where_the_log_was_read_to(
     assert (store.refusals_read_to(), store.refusals_total()) == (400, 3)
     assert store.refusals(2) == [(T0 + 2, refusal), (T0, refusal)]
     assert (store.refusals_noticed(T0 + 1), store.refusals(9, T0 + 1)) == (2, [(T0, refusal), (T0, refusal)])
+
+
+def rows_of_refusals(store: SqlStore) -> int:
+    with store.engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM refusal").scalar_one())
+
+
+def test_of_what_the_broker_refused_the_newest_hundred_thousand_are_kept_and_all_that_a_replay_asks_for(
+    store: SqlStore,
+) -> None:
+    refusal = Refusal("127.0.0.1:4000", "bad_topic", "a space")
+    for second in range(3):
+        store.record_refusals(T0 + second * 1_000, [(0, refusal)] * 40_000, 0)
+    store.forget(T0 + 7 * DAY)
+    assert (store.refusals_noticed(T0), store.refusals_total()) == (40_000, 120_000)
+    assert rows_of_refusals(store) == 120_000
+    store.forget(T0 + 7 * DAY + 1)
+    assert rows_of_refusals(store) == 100_000
+    assert [store.refusals_noticed(T0 + second * 1_000) for second in range(3)] == [40_000, 80_000, 120_000]
+    assert store.refusals_total() == 120_000
 
 
 def test_sessions_end_with_time_with_logout_and_with_the_account(store: SqlStore) -> None:

@@ -1,4 +1,4 @@
--- What history changed while the audit looked is not compared: the second look at a wrong window found something else.
+-- What history changed while the audit looked is not compared: the further look at a wrong window found something else.
 
 WITH now_told AS (SELECT * REPLACE (if(isnan(value), NULL, value) AS value) FROM told_again)
 UPDATE compared SET outcome = 'moving'

@@ -24,7 +24,8 @@ CREATE TABLE event (
     id VARCHAR, step VARCHAR, day BIGINT, ticket VARCHAR, field VARCHAR, quantity INTEGER, value DOUBLE
 );
 
--- History, as the worker wrote it (and as a second look found it), and the same windows as worked out here. A told value may be off by `tolerance`.
+-- History, as the worker wrote it (and as a further look found it), and the same windows as worked out here. A told
+-- value may be off by `tolerance`.
 CREATE TABLE told (kpi VARCHAR, scope VARCHAR, "end" BIGINT, value DOUBLE, n BIGINT);
 CREATE TABLE told_again (kpi VARCHAR, scope VARCHAR, "end" BIGINT, value DOUBLE, n BIGINT);
 CREATE TABLE computed (kpi VARCHAR, scope VARCHAR, "end" BIGINT, value DOUBLE, n BIGINT, tolerance DOUBLE);
