@@ -77,13 +77,12 @@ class Devices:
         told, all_of_them = 0, int(MINUTES * 60 * A_SECOND)
         try:
             while told < all_of_them and not self.told_all.wait(TURN_S):
-                room = self._publisher.acknowledged + UNACKNOWLEDGED
-                due = min(all_of_them, int((time.monotonic() - started) * A_SECOND), room)
+                due = min(all_of_them, int((time.monotonic() - started) * A_SECOND))
                 for number in range(told, due):
                     topic, (quantity, unit, level) = self._topics[number % A_SECOND]
                     record = {"n": quantity, "u": unit, "t": time.time(), "v": level + number % 9}
                     record["seq"] = number // A_SECOND
-                    self._publisher.publish(topic, json.dumps([record]).encode())
+                    self._publisher.publish_paced(topic, json.dumps([record]).encode(), UNACKNOWLEDGED)
                 told = due
         finally:
             self.told_all.set()
